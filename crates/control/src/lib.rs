@@ -1,0 +1,3 @@
+//! control
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! dataplane
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! inet
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! ipvs
+
+#![forbid(unsafe_code)]

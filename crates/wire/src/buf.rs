@@ -1,0 +1,84 @@
+//! A packet's bytes, whoever holds them.
+//!
+//! Invariant: a packet is one contiguous run of bytes, starting at its Ethernet header. What arrives in several
+//! pieces is refused where it arrives, so that no stage needs to think of pieces.
+
+/// There is no head- or tailroom left for the bytes asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoRoom;
+
+/// A packet that can be read, rewritten in place, and grown or cut at both ends.
+pub trait PacketBuf {
+    /// The frame, from its Ethernet header on.
+    fn bytes(&self) -> &[u8];
+
+    /// The frame, to rewrite in place.
+    fn bytes_mut(&mut self) -> &mut [u8];
+
+    /// Grows the frame by `count` bytes at its front; their content is unspecified until written.
+    fn prepend(&mut self, count: usize) -> Result<(), NoRoom>;
+
+    /// Cuts `count` bytes off the front. `count` must not exceed the length.
+    fn adj(&mut self, count: usize);
+
+    /// Grows the frame by `count` bytes at its end; their content is unspecified until written.
+    fn append(&mut self, count: usize) -> Result<(), NoRoom>;
+
+    /// Shortens the frame to `len` bytes; does nothing if it is no longer than that.
+    fn truncate(&mut self, len: usize);
+}
+
+/// A packet in a plain vector, with the headroom that DPDK gives: for tests, replay and simulation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VecBuf {
+    store: Vec<u8>,
+    start: usize,
+    tailroom: usize,
+}
+
+impl VecBuf {
+    /// Headroom in front of a new packet, in bytes (RTE_PKTMBUF_HEADROOM).
+    pub const HEADROOM: usize = 128;
+    /// Bytes that a packet may grow to, headroom not counted.
+    pub const ROOM: usize = 2048;
+
+    /// A packet with these bytes.
+    pub fn new(frame: &[u8]) -> Self {
+        let mut store = vec![0; Self::HEADROOM];
+        store.extend_from_slice(frame);
+        Self { store, start: Self::HEADROOM, tailroom: Self::ROOM.saturating_sub(frame.len()) }
+    }
+}
+
+impl PacketBuf for VecBuf {
+    fn bytes(&self) -> &[u8] {
+        &self.store[self.start..]
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.store[self.start..]
+    }
+
+    fn prepend(&mut self, count: usize) -> Result<(), NoRoom> {
+        self.start = self.start.checked_sub(count).ok_or(NoRoom)?;
+        Ok(())
+    }
+
+    fn adj(&mut self, count: usize) {
+        self.start += count;
+    }
+
+    fn append(&mut self, count: usize) -> Result<(), NoRoom> {
+        self.tailroom = self.tailroom.checked_sub(count).ok_or(NoRoom)?;
+        self.store.resize(self.store.len() + count, 0);
+        Ok(())
+    }
+
+    fn truncate(&mut self, len: usize) {
+        let now = self.store.len() - self.start;
+        if len < now {
+            self.tailroom += now - len;
+            self.store.truncate(self.start + len);
+        }
+    }
+}

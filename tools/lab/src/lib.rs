@@ -1,0 +1,3 @@
+//! lab
+
+#![forbid(unsafe_code)]
