@@ -1,3 +1,39 @@
-//! api
+//! What a client and rvsd say to each other over the unix socket.
+//!
+//! One JSON object a line ([`codec`]). A client sends [`Request`]s, one at a time; each is answered by any
+//! number of `part` lines and then one `done` or `error` line. Every line carries the protocol
+//! [`VERSION`], so that either side can refuse a stranger in words instead of misreading it.
+//!
+//! Field names are stable: `docs/api.md` lists them. Requests refuse unknown fields (a typing error must not
+//! be ignored), replies tolerate them (a newer daemon may say more).
 
 #![forbid(unsafe_code)]
+
+mod client;
+pub mod codec;
+mod error;
+mod names;
+mod reply;
+mod request;
+
+pub use client::{Client, ClientError};
+pub use error::{Diagnostic, Error, ErrorCode, Severity};
+pub use names::{
+    AddrRange, Cidr, DestKey, Mac, Method, ParseError, PortRange, Protocol, RouteTarget, Scheduler,
+    ServiceKey,
+};
+pub use reply::{
+    AddressRole, AddressView, Applied, Change, ChangeKind, ConfigText, ConnCount, ConnFlags, ConnView,
+    DestView, DropView, LinkState, NeighbourState, NeighbourView, PacketCounters, PoolView, PortView, Reply,
+    RouteOrigin, RouteView, ServiceView, TotalView, Traffic, WorkerView,
+};
+pub use request::{
+    AddressSpec, DestEdit, DestSpec, NeighbourKey, NeighbourSpec, PoolSpec, Request, RouteKey, RouteSpec,
+    ServiceEdit, ServiceSpec,
+};
+
+/// The protocol's version; it grows only when an old peer would misread a new one.
+pub const VERSION: u32 = 1;
+
+/// Where rvsd listens unless its configuration or `rvsctl -s` says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/rvs/rvsd.sock";
