@@ -1,0 +1,179 @@
+//! Look-ups in stages. Each stage asks for the memory of the next and goes on to another packet meanwhile.
+//!
+//! ```text
+//! hash, prefetch_bucket ─▶ probe ─▶ (probe_alternate) ─▶ prefetch_candidate ─▶ get_verified
+//! ```
+//!
+//! Between two stages the table may change as it likes: a probe is only a hint, and what is verified at the end is what
+//! a look-up at that moment finds. So stages may lie bursts apart, and a packet may follow the one that opened its
+//! connection in the same burst.
+
+use crate::Direction;
+use crate::bucket::{Item, places};
+use crate::hash::Hash;
+use crate::slab::{ConnId, Entry, State};
+use crate::table::ConnTable;
+
+/// Packets that `lookup_burst` takes through the stages together.
+const BURST: usize = 32;
+
+/// A look-up on its way.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Probe {
+    hash: Hash,
+    candidate: Candidate,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Candidate {
+    /// No connection that is worth a prefetch.
+    #[default]
+    None,
+    /// Perhaps in the alternate bucket, which has been asked for.
+    Alternate,
+    /// Perhaps this one.
+    Item(Item),
+}
+
+impl Probe {
+    /// The hash that the probe was made with.
+    #[inline]
+    pub fn hash(&self) -> Hash {
+        self.hash
+    }
+}
+
+impl<E: Entry> ConnTable<E> {
+    /// A key's hash in this table.
+    #[inline]
+    pub fn hash(&self, key: &E::Key) -> Hash {
+        self.index.hash(key)
+    }
+
+    /// The hash of each of `keys`, faster than one at a time. The slices are equally long; of unequal ones the rest of
+    /// the longer is left alone.
+    #[inline]
+    pub fn hash_burst(&self, keys: &[E::Key], hashes: &mut [Hash]) {
+        self.index.hash_burst(keys, hashes);
+    }
+
+    /// Asks for the bucket that [`probe`](Self::probe) reads.
+    #[inline]
+    pub fn prefetch_bucket(&self, hash: Hash) {
+        self.index.prefetch_primary(hash);
+    }
+
+    /// Looks for a candidate in the primary bucket. If it may be in the alternate, asks for that.
+    #[inline]
+    pub fn probe(&self, hash: Hash) -> Probe {
+        let bucket = self.index.bucket(hash.bucket);
+        let candidate = match places(bucket.matches(hash.tag)).next() {
+            Some(place) => Candidate::Item(bucket.item(place).at_home()),
+            None if bucket.displaced != 0 => {
+                self.index.prefetch_alternate(hash);
+                Candidate::Alternate
+            }
+            None => Candidate::None,
+        };
+        Probe { hash, candidate }
+    }
+
+    /// Looks for a candidate in the alternate bucket, if the probe says that one may be there.
+    #[inline]
+    pub fn probe_alternate(&self, probe: &mut Probe) {
+        if let Candidate::Alternate = probe.candidate {
+            let hash = probe.hash;
+            let bucket = self.index.bucket(self.index.alternate(hash.bucket, hash.tag));
+            probe.candidate = places(bucket.matches(hash.tag))
+                .next()
+                .map_or(Candidate::None, |place| Candidate::Item(bucket.item(place).at_home()));
+        }
+    }
+
+    /// Asks for the candidate's first line.
+    #[inline]
+    pub fn prefetch_candidate(&self, probe: &Probe) {
+        if let Candidate::Item(item) = probe.candidate {
+            self.slab.prefetch(item.slot());
+        }
+    }
+
+    /// What [`lookup`](Self::lookup) of `key` finds now; fast if the probe's candidate is it.
+    #[inline]
+    pub fn get_verified(&self, key: &E::Key, probe: &Probe) -> Option<(ConnId, Direction)> {
+        if let Candidate::Item(item) = probe.candidate
+            && !self.crossed
+            && self.answers(item, key)
+        {
+            return Some((self.slab.id(item.slot()), item.direction()));
+        }
+        self.lookup_hashed(key, probe.hash)
+    }
+
+    /// Whether the item, which may be out of date, is the one that answers for `key`.
+    #[inline(always)]
+    fn answers(&self, item: Item, key: &E::Key) -> bool {
+        let state = self.slab.slot(item.slot()).link.state;
+        let shadowed = item.direction() == Direction::Reply && state.has(State::SHADOWED);
+        state.has(State::indexed(item.direction())) && !shadowed && self.slab.has_key(item, key)
+    }
+
+    /// Looks up each of `keys`, in stages. The slices are equally long; of unequal ones the rest of the longer is left
+    /// alone.
+    pub fn lookup_burst(&self, keys: &[E::Key], found: &mut [Option<(ConnId, Direction)>]) {
+        for (keys, found) in keys.chunks(BURST).zip(found.chunks_mut(BURST)) {
+            let mut hashes = [Hash::default(); BURST];
+            let mut probes = [Probe::default(); BURST];
+            let hashes = &mut hashes[..keys.len()];
+            self.hash_burst(keys, hashes);
+            for &hash in &*hashes {
+                self.prefetch_bucket(hash);
+            }
+            for (probe, &hash) in probes.iter_mut().zip(&*hashes) {
+                *probe = self.probe(hash);
+                self.prefetch_candidate(probe);
+            }
+            for probe in &mut probes[..keys.len()] {
+                if let Candidate::Alternate = probe.candidate {
+                    self.probe_alternate(probe);
+                    self.prefetch_candidate(probe);
+                }
+            }
+            for ((found, key), probe) in found.iter_mut().zip(keys).zip(&probes) {
+                *found = self.get_verified(key, probe);
+            }
+        }
+    }
+
+    /// Asks for what inserting `entry` touches, if `ahead` other connections are inserted before it.
+    #[inline]
+    pub fn prefetch_insert(&self, entry: &E, ahead: usize) {
+        self.slab.prefetch_free(ahead);
+        for key in Direction::BOTH.into_iter().filter_map(|direction| entry.key(direction)) {
+            let hash = self.hash(key);
+            self.index.prefetch_primary(hash);
+            self.index.prefetch_alternate(hash);
+        }
+    }
+
+    /// Asks for a connection's first line.
+    #[inline]
+    pub fn prefetch_entry(&self, id: ConnId) {
+        self.slab.prefetch(id.index);
+    }
+
+    /// Asks for the buckets that removing a connection touches. Reads its entry.
+    #[inline]
+    pub fn prefetch_remove(&self, id: ConnId) {
+        if let Some(slot) = self.slab.live(id) {
+            self.prefetch_keys(&slot.entry);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn prefetch_keys(&self, entry: &E) {
+        for key in Direction::BOTH.into_iter().filter_map(|direction| entry.key(direction)) {
+            self.index.prefetch_primary(self.hash(key));
+        }
+    }
+}

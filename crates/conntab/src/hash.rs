@@ -1,0 +1,213 @@
+//! The keyed hash: nobody who does not know the key can make connections that collide.
+//!
+//! Each 16-byte lane is mixed in and followed by four AES rounds under secret round keys, the construction of the
+//! Pelican MAC (Daemen and Rijmen, 2005), whose differences through four rounds are too unlikely to search for. Where
+//! the processor has no AES instructions SipHash-1-3 (Aumasson and Bernstein, 2012) does the same at a few times the
+//! cost. CRC and Toeplitz are no substitute: their collisions hold under every key.
+
+use crate::Key;
+
+/// A key's hash in one table: its primary bucket and the tag that it has there. Good only for the table that made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Hash {
+    pub(crate) bucket: u32,
+    pub(crate) tag: u16,
+}
+
+/// Which function, with its secret.
+pub(crate) enum Hasher {
+    #[cfg(target_arch = "x86_64")]
+    Aes(aes::RoundKeys),
+    Sip(SipKey),
+}
+
+impl Hasher {
+    /// The fastest function that this processor has, keyed with `secret`.
+    pub(crate) fn new(secret: &[u8; 32]) -> Hasher {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("aes") {
+            return Hasher::Aes(aes::RoundKeys::derive(secret));
+        }
+        Hasher::portable(secret)
+    }
+
+    /// The function that needs nothing of the processor.
+    pub(crate) fn portable(secret: &[u8; 32]) -> Hasher {
+        Hasher::Sip(SipKey { k0: word(secret, 0) ^ word(secret, 16), k1: word(secret, 8) ^ word(secret, 24) })
+    }
+
+    /// Where `key` belongs among `buckets` buckets.
+    #[inline(always)]
+    pub(crate) fn hash<K: Key>(&self, key: &K, buckets: u32) -> Hash {
+        let (high, tag) = match self {
+            #[cfg(target_arch = "x86_64")]
+            Hasher::Aes(keys) => keys.mix(key),
+            Hasher::Sip(sip) => {
+                let mixed = sip.mix(key);
+                ((mixed >> 32) as u32, mixed as u16)
+            }
+        };
+        Hash { bucket: scale(high, buckets), tag: tag.max(1) }
+    }
+
+    /// `hash` of each of `keys`, with one choice of function for all. The slices are equally long.
+    #[inline]
+    pub(crate) fn hash_burst<K: Key>(&self, keys: &[K], buckets: u32, hashes: &mut [Hash]) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Hasher::Aes(round_keys) => round_keys.mix_burst(keys, buckets, hashes),
+            Hasher::Sip(_) => {
+                for (hash, key) in hashes.iter_mut().zip(keys) {
+                    *hash = self.hash(key, buckets);
+                }
+            }
+        }
+    }
+}
+
+/// Spreads 32 uniform bits over `0..n` (Lemire's multiplication, without its rejection step).
+#[inline(always)]
+pub(crate) fn scale(bits: u32, n: u32) -> u32 {
+    ((u64::from(bits) * u64::from(n)) >> 32) as u32
+}
+
+fn word(bytes: &[u8; 32], from: usize) -> u64 {
+    (0..8).fold(0, |word, at| word | u64::from(bytes[from + at]) << (8 * at))
+}
+
+/// The key of a SipHash.
+#[derive(Clone, Copy)]
+pub(crate) struct SipKey {
+    k0: u64,
+    k1: u64,
+}
+
+impl SipKey {
+    fn mix<K: Key>(&self, key: &K) -> u64 {
+        let mut state = SipState::new(*self);
+        for at in 0..K::LANES {
+            let [a, b, c, d] = key.lane(at).map(u64::from);
+            state.absorb(a | b << 32);
+            state.absorb(c | d << 32);
+        }
+        state.finish(16 * K::LANES as u64)
+    }
+}
+
+/// SipHash-1-3 over whole words.
+struct SipState([u64; 4]);
+
+impl SipState {
+    fn new(SipKey { k0, k1 }: SipKey) -> SipState {
+        // "somepseudorandomlygeneratedbytes", as the paper has it.
+        SipState([
+            k0 ^ 0x736f_6d65_7073_6575,
+            k1 ^ 0x646f_7261_6e64_6f6d,
+            k0 ^ 0x6c79_6765_6e65_7261,
+            k1 ^ 0x7465_6462_7974_6573,
+        ])
+    }
+
+    #[inline]
+    fn round(&mut self) {
+        let [mut a, mut b, mut c, mut d] = self.0;
+        a = a.wrapping_add(b);
+        b = b.rotate_left(13) ^ a;
+        a = a.rotate_left(32);
+        c = c.wrapping_add(d);
+        d = d.rotate_left(16) ^ c;
+        a = a.wrapping_add(d);
+        d = d.rotate_left(21) ^ a;
+        c = c.wrapping_add(b);
+        b = b.rotate_left(17) ^ c;
+        c = c.rotate_left(32);
+        self.0 = [a, b, c, d];
+    }
+
+    #[inline]
+    fn absorb(&mut self, word: u64) {
+        self.0[3] ^= word;
+        self.round();
+        self.0[0] ^= word;
+    }
+
+    #[inline]
+    fn finish(mut self, len_bytes: u64) -> u64 {
+        self.absorb(len_bytes << 56);
+        self.0[2] ^= 0xff;
+        self.round();
+        self.round();
+        self.round();
+        self.0[0] ^ self.0[1] ^ self.0[2] ^ self.0[3]
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod aes {
+    //! The AES rounds. Constructed only after the processor was found to have them.
+
+    use super::{Hash, SipKey, SipState, scale, word};
+    use crate::Key;
+    use std::arch::x86_64::{
+        __m128i, _mm_aesenc_si128, _mm_cvtsi128_si64, _mm_extract_epi16, _mm_set_epi32, _mm_set_epi64x,
+        _mm_xor_si128,
+    };
+
+    /// A whitening key and four round keys. That one exists proves that the processor has AES.
+    pub(crate) struct RoundKeys([[u64; 2]; 5]);
+
+    impl RoundKeys {
+        /// Stretches the secret with SipHash. The caller has checked for AES.
+        pub(super) fn derive(secret: &[u8; 32]) -> RoundKeys {
+            let stretch = |at: u64| {
+                let mut state = SipState::new(SipKey { k0: word(secret, 0), k1: word(secret, 8) });
+                state.absorb(word(secret, 16));
+                state.absorb(word(secret, 24));
+                state.absorb(at);
+                state.finish(24)
+            };
+            RoundKeys(std::array::from_fn(|at| [stretch(2 * at as u64), stretch(2 * at as u64 + 1)]))
+        }
+
+        #[inline(always)]
+        pub(super) fn mix<K: Key>(&self, key: &K) -> (u32, u16) {
+            // SAFETY: a `RoundKeys` is made only where AES was detected.
+            unsafe { mix(&self.load(), key) }
+        }
+
+        #[inline(always)]
+        pub(super) fn mix_burst<K: Key>(&self, keys: &[K], buckets: u32, hashes: &mut [Hash]) {
+            // SAFETY: a `RoundKeys` is made only where AES was detected.
+            unsafe { mix_burst(&self.load(), keys, buckets, hashes) }
+        }
+
+        #[inline(always)]
+        fn load(&self) -> [__m128i; 5] {
+            // SAFETY: SSE2 belongs to every x86-64 processor.
+            self.0.map(|[low, high]| unsafe { _mm_set_epi64x(high as i64, low as i64) })
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "aes")]
+    fn mix<K: Key>(keys: &[__m128i; 5], key: &K) -> (u32, u16) {
+        let mut state = keys[0];
+        for at in 0..K::LANES {
+            let [a, b, c, d] = key.lane(at).map(|word| word as i32);
+            state = _mm_xor_si128(state, _mm_set_epi32(d, c, b, a));
+            for round_key in &keys[1..] {
+                state = _mm_aesenc_si128(state, *round_key);
+            }
+        }
+        ((_mm_cvtsi128_si64(state) as u64 >> 32) as u32, _mm_extract_epi16::<7>(state) as u16)
+    }
+
+    #[inline]
+    #[target_feature(enable = "aes")]
+    fn mix_burst<K: Key>(round_keys: &[__m128i; 5], keys: &[K], buckets: u32, hashes: &mut [Hash]) {
+        for (hash, key) in hashes.iter_mut().zip(keys) {
+            let (high, tag) = mix(round_keys, key);
+            *hash = Hash { bucket: scale(high, buckets), tag: tag.max(1) };
+        }
+    }
+}

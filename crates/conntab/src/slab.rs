@@ -1,0 +1,248 @@
+//! The slab: every connection in a slot of its own, found by number, with a generation that tells one tenant of the
+//! slot from the next.
+
+use crate::bucket::Item;
+use crate::prefetch::prefetch;
+use crate::region::{Array, Region};
+use crate::{Direction, Key};
+
+/// What a table stores: plain data that knows its own keys.
+///
+/// The table adds 12 bytes of its own and rounds up to cache lines, so an entry of up to 52 bytes (of alignment 4) takes one line and
+/// one of up to 116 takes two. A key that the entry gives is indexed; one that it does not, is not. The keys of a
+/// stored entry change only by [`ConnTable::rekey`](crate::ConnTable::rekey).
+pub trait Entry: Copy + Default {
+    /// The family's key.
+    type Key: Key;
+
+    /// The key that packets of `direction` carry, if they are to be found by it.
+    fn key(&self, direction: Direction) -> Option<&Self::Key>;
+}
+
+/// A connection in a table. Once the connection is gone the id never answers again, whoever has the slot by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+impl ConnId {
+    /// The slot: less than the table's capacity, for side tables.
+    #[inline]
+    pub fn index(self) -> usize {
+        self.index as usize
+    }
+
+    /// How many connections had the slot before.
+    #[inline]
+    pub fn generation(self) -> u32 {
+        self.generation
+    }
+
+    /// As one word.
+    #[inline]
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// From [`to_bits`](Self::to_bits).
+    #[inline]
+    pub fn from_bits(bits: u64) -> ConnId {
+        ConnId { index: bits as u32, generation: (bits >> 32) as u32 }
+    }
+}
+
+/// What the table needs to know of a slot, beside the entry on the same line.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub(crate) struct Link {
+    /// The tick at which the connection ends, if nothing moves it.
+    pub(crate) expiry: u32,
+    pub(crate) generation: u32,
+    /// The wheel slot that it is armed in.
+    pub(crate) armed: u16,
+    pub(crate) state: State,
+}
+
+/// Bits about a slot.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct State(u16);
+
+impl State {
+    pub(crate) const LIVE: State = State(1);
+    /// Indexed by its original key.
+    pub(crate) const ORIGINAL: State = State(2);
+    /// Indexed by its reply key, or waiting behind a newer one that is.
+    pub(crate) const REPLY: State = State(4);
+    /// Shares its reply key with others: its neighbours are in the slab's `peers`.
+    pub(crate) const SHARED: State = State(8);
+    /// A newer connection has the same reply key and answers.
+    pub(crate) const SHADOWED: State = State(16);
+
+    #[inline(always)]
+    pub(crate) fn indexed(direction: Direction) -> State {
+        match direction {
+            Direction::Original => State::ORIGINAL,
+            Direction::Reply => State::REPLY,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn has(self, bits: State) -> bool {
+        self.0 & bits.0 == bits.0
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(&mut self, bits: State) {
+        self.0 |= bits.0;
+    }
+
+    #[inline(always)]
+    pub(crate) fn clear(&mut self, bits: State) {
+        self.0 &= !bits.0;
+    }
+}
+
+/// One slot, in whole cache lines.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(crate) struct Slot<E> {
+    pub(crate) entry: E,
+    pub(crate) link: Link,
+}
+
+/// Neighbours among the connections with one reply key: a list from newest to oldest, the newest being indexed.
+#[derive(Clone, Copy)]
+pub(crate) struct Peers {
+    pub(crate) newer: u32,
+    pub(crate) older: u32,
+}
+
+impl Peers {
+    pub(crate) fn is_alone(&self) -> bool {
+        self.newer == NONE && self.older == NONE
+    }
+}
+
+/// No slot.
+pub(crate) const NONE: u32 = u32::MAX;
+
+pub(crate) struct Slab<E> {
+    slots: Array<Slot<E>>,
+    pub(crate) peers: Array<Peers>,
+    /// The numbers of the free slots, the next one to use last.
+    free: Array<u32>,
+    free_len: usize,
+    /// Slots whose generations are used up.
+    pub(crate) retired: usize,
+}
+
+impl<E: Entry> Slab<E> {
+    pub(crate) fn new(region: &mut Region, capacity: usize) -> Option<Slab<E>> {
+        let slots = region.cut(capacity, Slot { entry: E::default(), link: Link::default() })?;
+        let peers = region.cut(capacity, Peers { newer: NONE, older: NONE })?;
+        let mut free = region.cut(capacity, 0)?;
+        for (at, slot) in free.iter_mut().rev().enumerate() {
+            *slot = at as u32;
+        }
+        Some(Slab { slots, peers, free, free_len: capacity, retired: 0 })
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.slots.len()
+    }
+
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() - self.free_len - self.retired
+    }
+
+    #[inline(always)]
+    pub(crate) fn slot(&self, at: u32) -> &Slot<E> {
+        &self.slots[at as usize]
+    }
+
+    #[inline(always)]
+    pub(crate) fn slot_mut(&mut self, at: u32) -> &mut Slot<E> {
+        &mut self.slots[at as usize]
+    }
+
+    /// The slot of a connection that is still there.
+    #[inline(always)]
+    pub(crate) fn live(&self, id: ConnId) -> Option<&Slot<E>> {
+        self.slots
+            .get(id.index as usize)
+            .filter(|slot| slot.link.generation == id.generation && slot.link.state.has(State::LIVE))
+    }
+
+    /// The number of a slot whose connection is still there.
+    #[inline]
+    pub(crate) fn live_index(&self, id: ConnId) -> Option<u32> {
+        self.live(id).map(|_| id.index)
+    }
+
+    #[inline(always)]
+    pub(crate) fn live_mut(&mut self, id: ConnId) -> Option<&mut Slot<E>> {
+        self.slots
+            .get_mut(id.index as usize)
+            .filter(|slot| slot.link.generation == id.generation && slot.link.state.has(State::LIVE))
+    }
+
+    #[inline(always)]
+    pub(crate) fn id(&self, at: u32) -> ConnId {
+        ConnId { index: at, generation: self.slot(at).link.generation }
+    }
+
+    /// Whether the entry in the item's slot has `key` in the item's direction.
+    #[inline(always)]
+    pub(crate) fn has_key(&self, item: Item, key: &E::Key) -> bool {
+        self.slot(item.slot()).entry.key(item.direction()) == Some(key)
+    }
+
+    /// The slot that the next connection gets.
+    #[inline]
+    pub(crate) fn next_free(&self) -> Option<u32> {
+        self.free_len.checked_sub(1).map(|at| self.free[at])
+    }
+
+    /// Takes the slot that `next_free` named.
+    pub(crate) fn occupy(&mut self, at: u32, entry: E) {
+        debug_assert_eq!(self.next_free(), Some(at));
+        self.free_len -= 1;
+        let slot = self.slot_mut(at);
+        slot.entry = entry;
+        slot.link.state = State::LIVE;
+    }
+
+    /// Empties a slot. One whose generation would repeat is never used again.
+    pub(crate) fn release(&mut self, at: u32) -> E {
+        let slot = &mut self.slots[at as usize];
+        let entry = std::mem::take(&mut slot.entry);
+        slot.link.state = State::default();
+        match slot.link.generation.checked_add(1) {
+            Some(generation) => {
+                slot.link.generation = generation;
+                self.free[self.free_len] = at;
+                self.free_len += 1;
+            }
+            None => self.retired += 1,
+        }
+        entry
+    }
+
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, at: u32) {
+        if let Some(slot) = self.slots.get(at as usize) {
+            prefetch(slot);
+        }
+    }
+
+    /// Prefetches the slot that the `ahead`-th next connection gets.
+    #[inline]
+    pub(crate) fn prefetch_free(&self, ahead: usize) {
+        if let Some(at) = self.free_len.checked_sub(ahead + 1) {
+            self.prefetch(self.free[at]);
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! The table: index, slab and wheel together.
+
+use crate::bucket::{Bucket, Item};
+use crate::hash::{Hash, Hasher};
+use crate::index::{Index, buckets_for};
+use crate::key::Direction;
+use crate::keys::Keys;
+use crate::region::{LINE_BYTES, Region, array_bytes};
+use crate::slab::{ConnId, Entry, Peers, Slab, Slot, State};
+use crate::wheel::{Chunk, Head, TURN, Wheel, chunks_for, tick_at, tick_now};
+
+/// Why a table could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// A table holds at least one connection and at most 2³⁰.
+    #[error("a connection table holds 1 to {max} connections, not {0}", max = Item::MAX_SLOTS)]
+    Capacity(usize),
+    /// The region is too small, or the process cannot have so much memory.
+    #[error("the connection table needs {0} bytes of memory")]
+    Memory(usize),
+}
+
+/// Why a connection was not inserted or rekeyed. The table is as it was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InsertError {
+    /// This connection has the same original key.
+    #[error("a connection with this key exists")]
+    Exists(ConnId),
+    /// Every slot is taken.
+    #[error("the connection table is full")]
+    Full,
+    /// Both buckets of a key are full and nothing in them can move. Not expected of a table that is filled no further
+    /// than its capacity.
+    #[error("the buckets of this connection's key are full")]
+    BucketsFull,
+}
+
+/// Where a scan is. The default is the beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor(u32);
+
+/// Counters and gauges of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Connections in the table.
+    pub len: usize,
+    /// Index items moved to make room for another, since start.
+    pub kicks: u64,
+    /// Connections refused for want of a slot, since start.
+    pub refused_full: u64,
+    /// Connections refused for want of room in a bucket, since start.
+    pub refused_buckets_full: u64,
+    /// Slots never used again because their generations are used up.
+    pub retired_slots: usize,
+}
+
+/// A connection table for entries of one family.
+pub struct ConnTable<E> {
+    pub(crate) index: Index,
+    pub(crate) slab: Slab<E>,
+    pub(crate) wheel: Wheel,
+    /// Some key was indexed in both directions since the table was last empty, so a look-up must ask for each.
+    pub(crate) crossed: bool,
+    refused_full: u64,
+    pub(crate) refused_buckets_full: u64,
+    memory_bytes: usize,
+}
+
+impl<E: Entry> ConnTable<E> {
+    /// A table for `max_connections`, in memory of the process. `hash_key` is random, made at boot, and secret.
+    pub fn with_capacity(max_connections: usize, hash_key: [u8; 32]) -> Result<ConnTable<E>, BuildError> {
+        let bytes = Self::region_bytes(max_connections)?;
+        let region = Region::allocate(bytes).ok_or(BuildError::Memory(bytes))?;
+        Self::in_region(region, max_connections, hash_key)
+    }
+
+    /// A table for `max_connections` in a region of at least [`region_bytes`](Self::region_bytes).
+    pub fn in_region(
+        region: Region,
+        max_connections: usize,
+        hash_key: [u8; 32],
+    ) -> Result<ConnTable<E>, BuildError> {
+        Self::build(region, max_connections, Hasher::new(&hash_key))
+    }
+
+    pub(crate) fn build(
+        mut region: Region,
+        max_connections: usize,
+        hasher: Hasher,
+    ) -> Result<ConnTable<E>, BuildError> {
+        let memory_bytes = Self::region_bytes(max_connections)?;
+        let short = BuildError::Memory(memory_bytes);
+        Ok(ConnTable {
+            index: Index::new(&mut region, buckets_for(max_connections), hasher).ok_or(short)?,
+            slab: Slab::new(&mut region, max_connections).ok_or(short)?,
+            wheel: Wheel::new(&mut region, max_connections).ok_or(short)?,
+            crossed: false,
+            refused_full: 0,
+            refused_buckets_full: 0,
+            memory_bytes,
+        })
+    }
+
+    /// How much memory a table for `max_connections` takes, whatever the region's alignment.
+    pub fn region_bytes(max_connections: usize) -> Result<usize, BuildError> {
+        if !(1..=Item::MAX_SLOTS).contains(&max_connections) {
+            return Err(BuildError::Capacity(max_connections));
+        }
+        Ok(LINE_BYTES
+            + array_bytes::<Bucket>(buckets_for(max_connections))
+            + array_bytes::<Slot<E>>(max_connections)
+            + array_bytes::<Peers>(max_connections)
+            + array_bytes::<u32>(max_connections) * 2
+            + array_bytes::<Head>(TURN as usize)
+            + array_bytes::<Chunk>(chunks_for(max_connections)))
+    }
+
+    /// The memory that the table takes, all in: slots, both index items of each, timers, free list.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    /// Connections in the table.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.slab.len() == 0
+    }
+
+    /// Connections that the table was made for. Also the bound of [`ConnId::index`].
+    #[inline]
+    pub fn capacity(&self) -> usize {
+        self.slab.capacity()
+    }
+
+    /// Counters and gauges.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            len: self.len(),
+            kicks: self.index.kicks,
+            refused_full: self.refused_full,
+            refused_buckets_full: self.refused_buckets_full,
+            retired_slots: self.slab.retired,
+        }
+    }
+
+    /// The connection that a packet with this key belongs to, and the packet's direction. Where the key is one
+    /// connection's reply and another's original the reply wins, as IPVS asks for replies first.
+    #[inline]
+    pub fn lookup(&self, key: &E::Key) -> Option<(ConnId, Direction)> {
+        self.lookup_hashed(key, self.hash(key))
+    }
+
+    /// [`lookup`](Self::lookup) with the key's hash at hand.
+    #[inline]
+    pub fn lookup_hashed(&self, key: &E::Key, hash: Hash) -> Option<(ConnId, Direction)> {
+        if self.crossed {
+            let reply = self.find_in(key, hash, Direction::Reply);
+            return reply.map(|at| (self.slab.id(at), Direction::Reply)).or_else(|| {
+                Some((self.slab.id(self.find_in(key, hash, Direction::Original)?), Direction::Original))
+            });
+        }
+        let item = self.index.find(hash, |item| self.slab.has_key(item, key))?;
+        Some((self.slab.id(item.slot()), item.direction()))
+    }
+
+    /// The connection that has this key in this direction.
+    #[inline]
+    pub fn lookup_in(&self, key: &E::Key, direction: Direction) -> Option<ConnId> {
+        self.find_in(key, self.hash(key), direction).map(|at| self.slab.id(at))
+    }
+
+    fn find_in(&self, key: &E::Key, hash: Hash, direction: Direction) -> Option<u32> {
+        self.index
+            .find(hash, |item| item.direction() == direction && self.slab.has_key(item, key))
+            .map(Item::slot)
+    }
+
+    /// A connection, if it is still there.
+    #[inline]
+    pub fn get(&self, id: ConnId) -> Option<&E> {
+        self.slab.live(id).map(|slot| &slot.entry)
+    }
+
+    /// A connection, to change anything but its keys: those change by [`rekey`](Self::rekey). A key that is changed here
+    /// is lost to look-ups, and its index item with it.
+    #[inline]
+    pub fn get_mut(&mut self, id: ConnId) -> Option<&mut E> {
+        self.slab.live_mut(id).map(|slot| &mut slot.entry)
+    }
+
+    /// Adds a connection that ends at `now_ms + timeout_ms` unless that is moved. A reply key that another connection has
+    /// is accepted: the newest answers.
+    pub fn insert(&mut self, entry: E, now_ms: u64, timeout_ms: u64) -> Result<ConnId, InsertError> {
+        let Some(at) = self.slab.next_free() else {
+            // An existing connection is the more useful answer, and does not need the slot.
+            let holder =
+                entry.key(Direction::Original).and_then(|key| self.lookup_in(key, Direction::Original));
+            self.refused_full += u64::from(holder.is_none());
+            return Err(holder.map_or(InsertError::Full, InsertError::Exists));
+        };
+        if self.is_empty() {
+            self.crossed = false;
+        }
+        let keys = Keys::of(&entry);
+        let holder = self.place_keys(at, &Keys::none(), &keys)?;
+        self.slab.occupy(at, entry);
+        self.settle_keys(at, &Keys::none(), &keys, holder);
+        self.wheel.catch_up(tick_now(now_ms));
+        let expiry = tick_at(now_ms.saturating_add(timeout_ms));
+        let armed = self.wheel.arm(at, expiry);
+        let link = &mut self.slab.slot_mut(at).link;
+        link.expiry = expiry;
+        link.armed = armed;
+        Ok(self.slab.id(at))
+    }
+
+    /// Takes a connection out. `None` if it is gone already.
+    pub fn remove(&mut self, id: ConnId) -> Option<E> {
+        let at = self.slab.live_index(id)?;
+        Some(self.remove_at(at))
+    }
+
+    pub(crate) fn remove_at(&mut self, at: u32) -> E {
+        let keys = self.indexed_keys(at);
+        self.settle_keys(at, &keys, &Keys::none(), None);
+        self.wheel.disarm(at, self.slab.slot(at).link.armed);
+        self.slab.release(at)
+    }
+
+    /// Shows the connections in the next `budget` slots to `visit`. `None` when all slots have been seen, else where to
+    /// go on. What is inserted or removed between two calls may or may not be seen; what stays is seen once.
+    pub fn scan(&self, from: Cursor, budget: usize, mut visit: impl FnMut(ConnId, &E)) -> Option<Cursor> {
+        let (slots, next) = self.slice(from, budget);
+        for at in slots {
+            let slot = self.slab.slot(at);
+            if slot.link.state.has(State::LIVE) {
+                visit(self.slab.id(at), &slot.entry);
+            }
+        }
+        next
+    }
+
+    /// Removes the connections in the next `budget` slots, showing each to `visit`. `None` when all slots have been
+    /// emptied, else where to go on.
+    pub fn clear(
+        &mut self,
+        from: Cursor,
+        budget: usize,
+        mut visit: impl FnMut(ConnId, &E),
+    ) -> Option<Cursor> {
+        let (slots, next) = self.slice(from, budget);
+        for at in slots {
+            if self.slab.slot(at).link.state.has(State::LIVE) {
+                let id = self.slab.id(at);
+                visit(id, &self.remove_at(at));
+            }
+        }
+        next
+    }
+
+    /// The next `budget` slots, at least one, and what comes after them.
+    fn slice(&self, Cursor(from): Cursor, budget: usize) -> (std::ops::Range<u32>, Option<Cursor>) {
+        let end = (from as usize).saturating_add(budget.max(1)).min(self.capacity()) as u32;
+        (from..end, ((end as usize) < self.capacity()).then_some(Cursor(end)))
+    }
+}
