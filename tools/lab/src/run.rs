@@ -1,0 +1,210 @@
+//! One run of the laboratory: the owner of its namespaces, its processes and its folder.
+//!
+//! Invariant: what exists carries the run's name, so that it can be found and removed without its maker: by the
+//! signal handler, by the next run when this one was killed, or by `demo --stop` when it was kept on purpose.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::error::{Context, Result};
+use crate::netns::Namespace;
+use crate::process;
+
+const PREFIX: &str = "rvs-";
+const NAMESPACES: &str = "/run/netns";
+/// The file in a run's folder that says which process made it: its start time, in clock ticks since boot.
+const OWNER: &str = "owner";
+/// The file in a run's folder that says that it is to outlive its maker.
+const KEEP: &str = "keep";
+
+/// The runs of this process that are to be removed if a signal ends it.
+static LIVE: Mutex<Vec<String>> = Mutex::new(Vec::new());
+static NEXT: AtomicU32 = AtomicU32::new(0);
+static SIGNALS: Once = Once::new();
+
+/// A run. Dropping it removes everything that was made under its name.
+#[derive(Debug)]
+pub struct Lab {
+    id: String,
+    dir: PathBuf,
+    kept: bool,
+}
+
+impl Lab {
+    /// Starts a run; removes what dead runs left behind.
+    pub fn new() -> Result<Self> {
+        SIGNALS.call_once(clean_up_on_signals);
+        remove_stale()?;
+        let id = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let dir = dir_of(&id);
+        std::fs::create_dir_all(&dir).context(dir.display())?;
+        std::fs::write(dir.join(OWNER), start_time(std::process::id()).unwrap_or_default())?;
+        LIVE.lock().unwrap_or_else(PoisonError::into_inner).push(id.clone());
+        Ok(Self { id, dir, kept: false })
+    }
+
+    /// The run's own folder: configurations, logs, sockets. Goes with the run.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Makes a namespace called `rvs-RUN-role`.
+    pub fn namespace(&self, role: &str) -> Result<Namespace> {
+        Namespace::create(&format!("{PREFIX}{}-{role}", self.id))
+    }
+
+    /// Leaves everything in place when this value is dropped; [`remove_kept`] removes it.
+    pub fn keep(&mut self) -> Result<()> {
+        std::fs::write(self.dir.join(KEEP), "")?;
+        self.kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        LIVE.lock().unwrap_or_else(PoisonError::into_inner).retain(|id| *id != self.id);
+        if !self.kept {
+            remove(&self.id);
+        }
+    }
+}
+
+/// Removes the runs that were kept on purpose; returns how many there were.
+pub fn remove_kept() -> Result<usize> {
+    let kept: Vec<String> = runs()?.into_iter().filter(|id| dir_of(id).join(KEEP).exists()).collect();
+    kept.iter().for_each(|id| remove(id));
+    Ok(kept.len())
+}
+
+/// Removes the runs whose process is gone and that nobody asked to keep.
+fn remove_stale() -> Result<()> {
+    for id in runs()? {
+        if !dir_of(&id).join(KEEP).exists() && !owner_lives(&id) {
+            remove(&id);
+        }
+    }
+    Ok(())
+}
+
+/// The ids of all runs that left a trace: a folder or a namespace.
+fn runs() -> Result<Vec<String>> {
+    let mut ids: Vec<String> = namespaces().iter().filter_map(|name| run_of(name)).collect();
+    if let Ok(entries) = std::fs::read_dir(root()) {
+        ids.extend(entries.flatten().filter_map(|entry| run_of(&entry.file_name().to_string_lossy())));
+    }
+    ids.sort();
+    ids.dedup();
+    Ok(ids)
+}
+
+fn root() -> PathBuf {
+    std::env::temp_dir().join("rvs-lab")
+}
+
+fn dir_of(id: &str) -> PathBuf {
+    root().join(format!("{PREFIX}{id}"))
+}
+
+fn namespaces() -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(NAMESPACES) else { return Vec::new() };
+    entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// The run `PID-N` of a name `rvs-PID-N` or `rvs-PID-N-role`.
+fn run_of(name: &str) -> Option<String> {
+    let mut parts = name.strip_prefix(PREFIX)?.splitn(3, '-');
+    let pid: u32 = parts.next()?.parse().ok()?;
+    let n: u32 = parts.next()?.parse().ok()?;
+    Some(format!("{pid}-{n}"))
+}
+
+/// Whether the process that made the run still runs: same id and same start time.
+fn owner_lives(id: &str) -> bool {
+    let Some(pid) = id.split('-').next().and_then(|pid| pid.parse().ok()) else { return false };
+    match (start_time(pid), std::fs::read_to_string(dir_of(id).join(OWNER))) {
+        (None, _) => false,
+        (Some(now), Ok(then)) => now == then,
+        // The folder is made before the namespaces and removed after them: without it nobody lives there.
+        (Some(_), Err(_)) => false,
+    }
+}
+
+/// Field 22 of `/proc/PID/stat`: when the process started.
+fn start_time(pid: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let after_name = stat.rsplit_once(')')?.1;
+    after_name.split_whitespace().nth(19).map(str::to_owned)
+}
+
+/// Ends every process of a run, removes its namespaces, then its folder. Goes on past what fails: something is
+/// better removed in part than not at all, and the next run tries again.
+fn remove(id: &str) {
+    let mine = format!("{PREFIX}{id}-");
+    let names: Vec<String> = namespaces().into_iter().filter(|name| name.starts_with(&mine)).collect();
+    end_processes(&names);
+    for name in &names {
+        let _ = process::output(Command::new("ip").args(["netns", "del", name]));
+    }
+    let _ = std::fs::remove_dir_all(dir_of(id));
+}
+
+fn end_processes(namespaces: &[String]) {
+    let pids = || -> Vec<Pid> { namespaces.iter().flat_map(|name| pids_in(name)).collect() };
+    for pid in pids() {
+        let _ = kill_process(pid, Signal::TERM);
+    }
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while !pids().is_empty() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    for pid in pids() {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+fn pids_in(namespace: &str) -> Vec<Pid> {
+    let listed = process::output(Command::new("ip").args(["netns", "pids", namespace])).unwrap_or_default();
+    listed.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
+}
+
+/// On SIGINT, SIGTERM and SIGHUP: remove this process's runs, then exit as the signal would have had it.
+fn clean_up_on_signals() {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
+    std::thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            let live = LIVE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            live.iter().for_each(|id| remove(id));
+            std::process::exit(128 + signal);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_recognised_by_name() {
+        for (name, want) in [
+            ("rvs-12-0-client", Some("12-0")),
+            ("rvs-12-3", Some("12-3")),
+            ("rvs-x-0-client", None),
+            ("other-12-0", None),
+        ] {
+            assert_eq!(run_of(name).as_deref(), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_process_is_known_by_its_start_time() {
+        assert!(start_time(std::process::id()).is_some_and(|time| time.parse::<u64>().is_ok()));
+        assert_eq!(start_time(u32::MAX), None);
+    }
+}
