@@ -143,8 +143,11 @@ mod tests {
     use super::*;
     use crate::Direction;
     use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+
         #[test]
         fn vector_and_scalar_compare_agree(
             tags in proptest::array::uniform10(0u16..4),

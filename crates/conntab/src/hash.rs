@@ -211,3 +211,101 @@ mod aes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Key4, Key6};
+    use std::hash::Hasher as _;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    const SECRET: [u8; 32] = *b"a secret for tests, 32 bytes lon";
+
+    fn key4(at: u32) -> Key4 {
+        Key4::new(Ipv4Addr::from_bits(0x0a00_0000 | at >> 4), Ipv4Addr::LOCALHOST, (at & 15) as u16, 80, 6)
+    }
+
+    fn both(secret: &[u8; 32]) -> [Hasher; 2] {
+        [Hasher::new(secret), Hasher::portable(secret)]
+    }
+
+    #[test]
+    fn sip_is_the_siphash_1_3_of_the_standard_library() {
+        let key = Key6::new(Ipv6Addr::LOCALHOST, "2001:db8::7".parse().unwrap(), 1, 2, 17);
+        let mut reference = std::collections::hash_map::DefaultHasher::new();
+        for word in (0..Key6::LANES).flat_map(|at| key.lane(at)) {
+            reference.write(&word.to_le_bytes());
+        }
+        assert_eq!(SipKey { k0: 0, k1: 0 }.mix(&key), reference.finish());
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn aes_is_taken_where_there_is_aes() {
+        let aes = matches!(Hasher::new(&SECRET), Hasher::Aes(_));
+        assert_eq!(aes, std::arch::is_x86_feature_detected!("aes"));
+    }
+
+    #[test]
+    fn hashes_spread_evenly_over_any_number_of_buckets() {
+        for hasher in both(&SECRET) {
+            for buckets in [1u32, 7, 1000] {
+                let mut counts = vec![0u32; buckets as usize];
+                let mut tags = std::collections::HashSet::new();
+                let keys = 20_000;
+                for at in 0..keys {
+                    let Hash { bucket, tag } = hasher.hash(&key4(at), buckets);
+                    counts[bucket as usize] += 1;
+                    tags.insert(tag);
+                    assert_ne!(tag, 0, "tag 0 marks a free place");
+                }
+                let mean = f64::from(keys) / f64::from(buckets);
+                let chi2: f64 = counts.iter().map(|&n| (f64::from(n) - mean).powi(2) / mean).sum();
+                let freedom = f64::from(buckets - 1);
+                assert!(chi2 < freedom + 5.0 * (2.0 * freedom).sqrt() + 1.0, "{buckets}: {chi2}");
+                // 65535 × (1 − e^(−20000/65535)) ≈ 17240 tags are expected.
+                assert!((17_000..17_500).contains(&tags.len()), "{}", tags.len());
+            }
+        }
+    }
+
+    #[test]
+    fn every_bit_of_key_and_secret_counts() {
+        for bit in 0..256 {
+            let mut other = SECRET;
+            other[bit / 8] ^= 1 << (bit % 8);
+            for (a, b) in both(&SECRET).into_iter().zip(both(&other)) {
+                let differ = (0..64).filter(|&at| a.hash(&key4(at), 1 << 20) != b.hash(&key4(at), 1 << 20));
+                assert_eq!(differ.count(), 64, "secret bit {bit}");
+            }
+        }
+        let src: u128 = 0x2001_0db8 << 96;
+        for hasher in both(&SECRET) {
+            let hash = |src: u128, dst: u128, ports: u32, rest: u32| {
+                let (src, dst) = (Ipv6Addr::from_bits(src), Ipv6Addr::from_bits(dst));
+                let key = Key6::new(src, dst, (ports >> 16) as u16, ports as u16, rest as u8);
+                hasher.hash(&key.with_flags((rest >> 8) as u8).with_zone((rest >> 16) as u16), 1 << 31)
+            };
+            let base = hash(src, 0, 0, 0);
+            for bit in 0..128 {
+                assert_ne!(hash(src ^ 1 << bit, 0, 0, 0), base, "source bit {bit}");
+                assert_ne!(hash(src, 1 << bit, 0, 0), base, "destination bit {bit}");
+            }
+            for bit in 0..32 {
+                assert_ne!(hash(src, 0, 1 << bit, 0), base, "port bit {bit}");
+                assert_ne!(hash(src, 0, 0, 1 << bit), base, "other bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_burst_hashes_as_its_keys_do() {
+        let keys: Vec<Key4> = (0..77).map(key4).collect();
+        for hasher in both(&SECRET) {
+            let mut hashes = vec![Hash::default(); keys.len()];
+            hasher.hash_burst(&keys, 12_345, &mut hashes);
+            let single: Vec<Hash> = keys.iter().map(|key| hasher.hash(key, 12_345)).collect();
+            assert_eq!(hashes, single);
+        }
+    }
+}

@@ -179,3 +179,110 @@ impl Index {
         true
     }
 }
+
+#[cfg(test)]
+impl Index {
+    /// Items in the index. Panics if a bucket's count of displaced items is wrong, given each item's hash.
+    pub(crate) fn check(&self, mut hash_of: impl FnMut(Item) -> Hash) -> usize {
+        let mut displaced = vec![0; self.buckets.len()];
+        let mut items = 0;
+        for (at, bucket) in self.buckets.iter().enumerate() {
+            for place in (0..PLACES).filter(|&place| bucket.tag(place) != 0) {
+                let item = bucket.item(place);
+                let hash = hash_of(item.at_home());
+                assert_eq!(hash.tag, bucket.tag(place));
+                if item.is_displaced() {
+                    assert_eq!(self.alternate(hash.bucket, hash.tag) as usize, at);
+                    displaced[hash.bucket as usize] += 1;
+                } else {
+                    assert_eq!(hash.bucket as usize, at);
+                }
+                items += 1;
+            }
+        }
+        assert!(self.buckets.iter().map(|bucket| bucket.displaced).eq(displaced));
+        items
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Direction, Key4};
+    use std::net::Ipv4Addr;
+
+    fn index(buckets: usize) -> Index {
+        let mut region = Region::allocate(buckets * 64).unwrap();
+        Index::new(&mut region, buckets, Hasher::new(&[7; 32])).unwrap()
+    }
+
+    fn hash(index: &Index, at: u32) -> Hash {
+        index.hash(&Key4::new(Ipv4Addr::from_bits(at), Ipv4Addr::LOCALHOST, 1, 2, 6))
+    }
+
+    fn item(at: u32) -> Item {
+        Item::new(at, Direction::Original)
+    }
+
+    #[test]
+    fn the_alternate_of_the_alternate_is_the_primary() {
+        for buckets in [1, 2, 3, 8, 250, 4096, 99_991] {
+            let index = index(buckets);
+            for at in 0..2000u32 {
+                let bucket = at % buckets as u32;
+                let tag = (at.wrapping_mul(40_503) as u16).max(1);
+                let other = index.alternate(bucket, tag);
+                assert!((other as usize) < buckets);
+                assert_eq!(index.alternate(other, tag), bucket);
+            }
+        }
+    }
+
+    #[test]
+    fn loads_of_four_fifths_always_fit_and_nine_tenths_nearly_always() {
+        struct Case {
+            name: &'static str,
+            buckets: usize,
+            load_percent: usize,
+            refused_per_million: usize,
+        }
+        let cases = [
+            Case { name: "small", buckets: 250, load_percent: 80, refused_per_million: 0 },
+            Case { name: "sized", buckets: 20_011, load_percent: 80, refused_per_million: 0 },
+            Case { name: "fuller", buckets: 20_011, load_percent: 90, refused_per_million: 100 },
+        ];
+        for Case { name, buckets, load_percent, refused_per_million } in cases {
+            let mut index = index(buckets);
+            let n = (buckets * PLACES * load_percent / 100) as u32;
+            let placed: Vec<u32> = (0..n).filter(|&at| index.place(hash(&index, at), item(at))).collect();
+            let refused = n as usize - placed.len();
+            assert!(refused * 1_000_000 <= refused_per_million * n as usize, "{name}: {refused} of {n}");
+            assert!(index.kicks > 0, "{name}: the case has kicks");
+            assert_eq!(index.check(|item| hash(&index, item.slot())), placed.len());
+            for &at in &placed {
+                assert_eq!(index.find(hash(&index, at), |found| found == item(at)), Some(item(at)), "{name}");
+            }
+            for &at in &placed {
+                assert!(index.unplace(hash(&index, at), item(at)), "{name}");
+                assert!(!index.unplace(hash(&index, at), item(at)), "{name}: twice");
+            }
+            assert_eq!(index.check(|item| hash(&index, item.slot())), 0, "{name}: none left, no count left");
+        }
+    }
+
+    #[test]
+    fn a_full_index_refuses_and_stays_as_it_is() {
+        let mut index = index(8);
+        let placed: Vec<u32> = (0..1000).filter(|&at| index.place(hash(&index, at), item(at))).collect();
+        assert!((60..=80).contains(&placed.len()), "{}", placed.len());
+        let before = index.check(|item| hash(&index, item.slot()));
+        assert_eq!(before, placed.len());
+        for &at in &placed {
+            let other = Item::new(at, Direction::Reply);
+            assert!(index.replace(hash(&index, at), item(at), other));
+            assert!(!index.replace(hash(&index, at), item(at), other), "it is not there any more");
+            assert_eq!(index.find(hash(&index, at), |found| found == other), Some(other));
+        }
+        assert_eq!(index.check(|item| hash(&index, item.slot())), before);
+    }
+}

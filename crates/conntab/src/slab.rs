@@ -246,3 +246,68 @@ impl<E: Entry> Slab<E> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Key4;
+
+    #[derive(Clone, Copy, Default, Debug, PartialEq)]
+    struct Number(u32);
+
+    impl Entry for Number {
+        type Key = Key4;
+
+        fn key(&self, _: Direction) -> Option<&Key4> {
+            None
+        }
+    }
+
+    fn slab(capacity: usize) -> Slab<Number> {
+        Slab::new(&mut Region::allocate(1 << 16).unwrap(), capacity).unwrap()
+    }
+
+    fn take(slab: &mut Slab<Number>, number: u32) -> Option<ConnId> {
+        let at = slab.next_free()?;
+        slab.occupy(at, Number(number));
+        Some(slab.id(at))
+    }
+
+    #[test]
+    fn an_id_of_an_earlier_tenant_never_answers() {
+        let mut slab = slab(1);
+        let first = take(&mut slab, 1).unwrap();
+        assert_eq!(take(&mut slab, 2), None, "full");
+        assert_eq!(slab.release(first.index), Number(1));
+        assert!(slab.live(first).is_none(), "a free slot");
+        let second = take(&mut slab, 2).unwrap();
+        assert_eq!(second.index(), first.index());
+        assert!(slab.live(first).is_none() && slab.live_mut(first).is_none(), "another tenant");
+        assert_eq!(slab.live(second).unwrap().entry, Number(2));
+        assert!(slab.live(ConnId { index: 1, generation: 0 }).is_none(), "beyond the slab");
+        assert_eq!(ConnId::from_bits(second.to_bits()), second);
+    }
+
+    #[test]
+    fn a_slot_whose_generations_are_used_up_retires() {
+        let mut slab = slab(2);
+        let id = take(&mut slab, 1).unwrap();
+        slab.slot_mut(id.index).link.generation = u32::MAX;
+        let last = slab.id(id.index);
+        slab.release(id.index);
+        assert_eq!((slab.retired, slab.len()), (1, 0));
+        assert!(slab.live(last).is_none());
+        let other = take(&mut slab, 2).unwrap();
+        assert_ne!(other.index, id.index);
+        assert_eq!(take(&mut slab, 3), None, "the retired slot is not used again");
+        assert_eq!(slab.len(), 1);
+    }
+
+    #[test]
+    fn an_entry_of_52_bytes_takes_one_line_and_of_116_two() {
+        assert_eq!(
+            (size_of::<Link>(), size_of::<Slot<[u32; 13]>>(), size_of::<Slot<[u32; 29]>>()),
+            (12, 64, 128)
+        );
+    }
+}

@@ -7,7 +7,7 @@ use crate::key::Direction;
 use crate::keys::Keys;
 use crate::region::{LINE_BYTES, Region, array_bytes};
 use crate::slab::{ConnId, Entry, Peers, Slab, Slot, State};
-use crate::wheel::{Chunk, Head, TURN, Wheel, chunks_for, tick_at, tick_now};
+use crate::wheel::{Chunk, Epoch, Head, TURN, Wheel, chunks_for};
 
 /// Why a table could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +59,8 @@ pub struct ConnTable<E> {
     pub(crate) index: Index,
     pub(crate) slab: Slab<E>,
     pub(crate) wheel: Wheel,
+    /// What the ticks of the wheel and of the slots count from.
+    pub(crate) epoch: Epoch,
     /// Some key was indexed in both directions since the table was last empty, so a look-up must ask for each.
     pub(crate) crossed: bool,
     refused_full: u64,
@@ -80,20 +82,22 @@ impl<E: Entry> ConnTable<E> {
         max_connections: usize,
         hash_key: [u8; 32],
     ) -> Result<ConnTable<E>, BuildError> {
-        Self::build(region, max_connections, Hasher::new(&hash_key))
+        Self::build(region, max_connections, buckets_for(max_connections), Hasher::new(&hash_key))
     }
 
     pub(crate) fn build(
         mut region: Region,
         max_connections: usize,
+        buckets: usize,
         hasher: Hasher,
     ) -> Result<ConnTable<E>, BuildError> {
         let memory_bytes = Self::region_bytes(max_connections)?;
         let short = BuildError::Memory(memory_bytes);
         Ok(ConnTable {
-            index: Index::new(&mut region, buckets_for(max_connections), hasher).ok_or(short)?,
+            index: Index::new(&mut region, buckets, hasher).ok_or(short)?,
             slab: Slab::new(&mut region, max_connections).ok_or(short)?,
             wheel: Wheel::new(&mut region, max_connections).ok_or(short)?,
+            epoch: Epoch::default(),
             crossed: false,
             refused_full: 0,
             refused_buckets_full: 0,
@@ -206,13 +210,14 @@ impl<E: Entry> ConnTable<E> {
         };
         if self.is_empty() {
             self.crossed = false;
+            self.epoch = Epoch::starting(now_ms);
+            self.wheel.restart();
         }
         let keys = Keys::of(&entry);
         let holder = self.place_keys(at, &Keys::none(), &keys)?;
         self.slab.occupy(at, entry);
         self.settle_keys(at, &Keys::none(), &keys, holder);
-        self.wheel.catch_up(tick_now(now_ms));
-        let expiry = tick_at(now_ms.saturating_add(timeout_ms));
+        let expiry = self.epoch.tick_at(now_ms.saturating_add(timeout_ms));
         let armed = self.wheel.arm(at, expiry);
         let link = &mut self.slab.slot_mut(at).link;
         link.expiry = expiry;
@@ -268,5 +273,134 @@ impl<E: Entry> ConnTable<E> {
     fn slice(&self, Cursor(from): Cursor, budget: usize) -> (std::ops::Range<u32>, Option<Cursor>) {
         let end = (from as usize).saturating_add(budget.max(1)).min(self.capacity()) as u32;
         (from..end, ((end as usize) < self.capacity()).then_some(Cursor(end)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Expire, Key4, Key6};
+    use std::mem::MaybeUninit;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    /// As large as an entry of one line may be.
+    #[derive(Clone, Copy, Default, Debug, PartialEq)]
+    struct Conn4 {
+        keys: [Key4; 2],
+        other: [u32; 5],
+    }
+
+    /// As large as an entry of two lines may be.
+    #[derive(Clone, Copy, Default, Debug, PartialEq)]
+    struct Conn6 {
+        keys: [Key6; 2],
+        other: [u32; 9],
+    }
+
+    impl Entry for Conn4 {
+        type Key = Key4;
+
+        fn key(&self, direction: Direction) -> Option<&Key4> {
+            Some(&self.keys[direction as usize])
+        }
+    }
+
+    impl Entry for Conn6 {
+        type Key = Key6;
+
+        fn key(&self, direction: Direction) -> Option<&Key6> {
+            Some(&self.keys[direction as usize])
+        }
+    }
+
+    fn conn4(at: u32) -> Conn4 {
+        let (client, service) = (Ipv4Addr::from_bits(0x0a00_0000 + at), Ipv4Addr::new(192, 0, 2, 1));
+        let keys = [Key4::new(client, service, 1, 80, 6), Key4::new(service, client, 8080, 1, 6)];
+        Conn4 { keys, other: [at; 5] }
+    }
+
+    fn conn6(at: u32) -> Conn6 {
+        let (client, service) = (Ipv6Addr::from_bits(1 << 126 | u128::from(at)), Ipv6Addr::LOCALHOST);
+        let keys = [Key6::new(client, service, 1, 80, 6), Key6::new(service, client, 8080, 1, 6)];
+        Conn6 { keys, other: [at; 9] }
+    }
+
+    #[test]
+    fn a_connection_takes_no_more_memory_than_promised() {
+        for capacity in [100_000, 1_000_000, 10_000_000, 100_000_000] {
+            let v4 = ConnTable::<Conn4>::region_bytes(capacity).unwrap();
+            assert!(v4 <= 104 * capacity, "IPv4: {} bytes a connection of {capacity}", v4 / capacity);
+            let v6 = ConnTable::<Conn6>::region_bytes(capacity).unwrap();
+            assert!(v6 <= 176 * capacity, "IPv6: {} bytes a connection of {capacity}", v6 / capacity);
+        }
+    }
+
+    /// Fills a table to the brim, finds all, is refused more, empties it by expiry.
+    fn fill_and_empty<E: Entry + PartialEq + std::fmt::Debug>(capacity: u32, conn: impl Fn(u32) -> E) {
+        let mut table = ConnTable::<E>::with_capacity(capacity as usize, [9; 32]).unwrap();
+        let ids: Vec<ConnId> = (0..capacity).map(|at| table.insert(conn(at), 0, 1000).unwrap()).collect();
+        assert_eq!((table.len(), table.capacity()), (capacity as usize, capacity as usize));
+        for at in 0..10 {
+            assert_eq!(table.insert(conn(capacity + at), 0, 1), Err(InsertError::Full));
+        }
+        assert_eq!(table.insert(conn(0), 0, 1), Err(InsertError::Exists(ids[0])), "not for want of a slot");
+        assert_eq!((table.stats().refused_full, table.stats().refused_buckets_full), (10, 0));
+        for (at, &id) in ids.iter().enumerate() {
+            let entry = conn(at as u32);
+            assert_eq!(table.get(id), Some(&entry));
+            for direction in Direction::BOTH {
+                assert_eq!(table.lookup(entry.key(direction).unwrap()), Some((id, direction)));
+            }
+        }
+        assert_eq!(table.expire(1500, usize::MAX, |_, _| Expire::Remove), capacity as usize);
+        assert!(ids.iter().all(|&id| table.get(id).is_none()));
+        assert!((0..capacity).all(|at| table.lookup(conn(at).key(Direction::Reply).unwrap()).is_none()));
+        assert!(table.insert(conn(0), 2000, 1).is_ok(), "there is room again");
+    }
+
+    #[test]
+    fn a_table_takes_what_it_was_made_for_in_both_families() {
+        for capacity in [1, 2, 40, 1000, 50_000] {
+            fill_and_empty(capacity, conn4);
+            fill_and_empty(capacity, conn6);
+        }
+    }
+
+    #[test]
+    fn a_callers_region_serves_at_any_alignment_if_it_is_large_enough() {
+        let bytes = ConnTable::<Conn6>::region_bytes(100).unwrap();
+        for offset in [0, 1, 63] {
+            let memory: &'static mut [MaybeUninit<u8>] =
+                Box::leak(vec![MaybeUninit::uninit(); bytes + 63].into());
+            let region = Region::from_static(&mut memory[offset..offset + bytes]);
+            let mut table = ConnTable::in_region(region, 100, [1; 32]).unwrap();
+            assert_eq!(table.memory_bytes(), bytes);
+            let id = table.insert(conn6(1), 0, 1).unwrap();
+            assert_eq!(table.get(id), Some(&conn6(1)));
+        }
+        let small = Region::from_static(Box::leak(vec![MaybeUninit::uninit(); bytes / 2].into()));
+        let refused = ConnTable::<Conn6>::in_region(small, 100, [1; 32]);
+        assert_eq!(refused.err(), Some(BuildError::Memory(bytes)));
+    }
+
+    #[test]
+    fn capacities_that_no_table_has_are_refused() {
+        for capacity in [0, (1 << 30) + 1, usize::MAX] {
+            let refused = ConnTable::<Conn4>::with_capacity(capacity, [0; 32]);
+            assert_eq!(refused.err(), Some(BuildError::Capacity(capacity)));
+        }
+    }
+
+    #[test]
+    fn many_with_one_reply_key_fill_no_bucket() {
+        let mut table = ConnTable::<Conn4>::with_capacity(2000, [2; 32]).unwrap();
+        let shared = |at| Conn4 { keys: [conn4(at).keys[0], conn4(0).keys[1]], other: [at; 5] };
+        let ids: Vec<ConnId> = (0..2000).map(|at| table.insert(shared(at), 0, 1).unwrap()).collect();
+        assert_eq!(table.stats().refused_buckets_full, 0);
+        for &id in ids.iter().rev() {
+            assert_eq!(table.lookup(&conn4(0).keys[1]), Some((id, Direction::Reply)));
+            table.remove(id);
+        }
+        assert_eq!(table.lookup(&conn4(0).keys[1]), None);
     }
 }

@@ -18,24 +18,34 @@ const TICK_SHIFT: u32 = 7;
 pub(crate) const TURN: u32 = 4096;
 const MASK: u32 = TURN - 1;
 const CHUNK: usize = 15;
-/// The last tick of all, so far off (17 years) that sums with a turn do not overflow.
+/// The last tick of an epoch, so far off (17 years) that sums with a turn do not overflow.
 const LAST_TICK: u32 = u32::MAX - 2 * TURN;
 
-/// The tick that `now_ms` is in.
-#[inline(always)]
-pub(crate) fn tick_now(now_ms: u64) -> u32 {
-    (now_ms >> TICK_SHIFT).min(u64::from(LAST_TICK)) as u32
-}
+/// What ticks count from: any time at which the table was empty, so that `now` may come from any clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Epoch(u64);
 
-/// The first tick that is not before `at_ms`.
-#[inline(always)]
-pub(crate) fn tick_at(at_ms: u64) -> u32 {
-    tick_now(at_ms.saturating_add(TICK_MS - 1))
-}
+impl Epoch {
+    pub(crate) fn starting(now_ms: u64) -> Epoch {
+        Epoch(now_ms)
+    }
 
-/// When a tick begins.
-pub(crate) fn tick_ms(tick: u32) -> u64 {
-    u64::from(tick) << TICK_SHIFT
+    /// The tick that `now_ms` is in.
+    #[inline(always)]
+    pub(crate) fn tick_now(self, now_ms: u64) -> u32 {
+        (now_ms.saturating_sub(self.0) >> TICK_SHIFT).min(u64::from(LAST_TICK)) as u32
+    }
+
+    /// The first tick that is not before `at_ms`.
+    #[inline(always)]
+    pub(crate) fn tick_at(self, at_ms: u64) -> u32 {
+        self.tick_now(at_ms.saturating_add(TICK_MS - 1))
+    }
+
+    /// When a tick begins.
+    pub(crate) fn ms(self, tick: u32) -> u64 {
+        self.0.saturating_add(u64::from(tick) << TICK_SHIFT)
+    }
 }
 
 /// How many chunks `capacity` connections can need: full ones, and one that is not in each wheel slot.
@@ -83,12 +93,10 @@ impl Wheel {
         Some(Wheel { heads, chunks, home, free_chunk, armed: 0, cursor: 0 })
     }
 
-    /// Lets an empty wheel begin at the present, however long it stood still.
-    #[inline]
-    pub(crate) fn catch_up(&mut self, now: u32) {
-        if self.armed == 0 {
-            self.cursor = self.cursor.max(now);
-        }
+    /// Lets an empty wheel begin a new epoch.
+    pub(crate) fn restart(&mut self) {
+        debug_assert_eq!(self.armed, 0);
+        self.cursor = 0;
     }
 
     /// The tick that wheel slot `armed` stands for.
@@ -139,7 +147,10 @@ impl Wheel {
     /// one from `budget`.
     #[inline]
     pub(crate) fn due(&mut self, now: u32, budget: &mut usize) -> Option<u32> {
-        self.catch_up(now);
+        if self.armed == 0 {
+            self.cursor = self.cursor.max(now);
+            return None;
+        }
         while self.cursor <= now && *budget > 0 {
             *budget -= 1;
             let head = self.heads[(self.cursor & MASK) as usize];
@@ -168,5 +179,123 @@ impl Wheel {
                 next.slots.get((CHUNK + head.len as usize).checked_sub(ahead + 1)?).copied()
             }),
         }
+    }
+}
+
+#[cfg(test)]
+impl Wheel {
+    /// The armed connection slots with their wheel slots. Panics if one is not at home or a chunk is lost.
+    pub(crate) fn check(&self) -> Vec<(u32, u16)> {
+        let mut found = Vec::new();
+        let mut chunks = 0;
+        for (at, head) in self.heads.iter().enumerate() {
+            assert_eq!(head.chunk == NONE, head.len == 0);
+            let (mut chunk, mut len) = (head.chunk, head.len);
+            while chunk != NONE {
+                for place in 0..len {
+                    let slot = self.chunks[chunk as usize].slots[place as usize];
+                    assert_eq!(self.home[slot as usize], chunk << 4 | place);
+                    found.push((slot, at as u16));
+                }
+                (chunk, len, chunks) = (self.chunks[chunk as usize].next, CHUNK as u32, chunks + 1);
+            }
+        }
+        let mut free = self.free_chunk;
+        while free != NONE {
+            (free, chunks) = (self.chunks[free as usize].next, chunks + 1);
+        }
+        assert_eq!(chunks, self.chunks.len(), "every chunk is in use or free");
+        assert_eq!(found.len(), self.armed);
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wheel(capacity: usize) -> Wheel {
+        let bytes = chunks_for(capacity) * 64 + TURN as usize * 8 + capacity * 4 + 256;
+        Wheel::new(&mut Region::allocate(bytes).unwrap(), capacity).unwrap()
+    }
+
+    #[test]
+    fn times_round_away_from_firing_early() {
+        for start_ms in [0, 1, 1_700_000_000_001, 1 << 60] {
+            let epoch = Epoch::starting(start_ms);
+            for (name, after_ms, tick) in [
+                ("zero", 0, 0),
+                ("just after", 1, 1),
+                ("a tick", TICK_MS, 1),
+                ("just after a tick", TICK_MS + 1, 2),
+                ("never", u64::MAX, LAST_TICK),
+            ] {
+                let at_ms = start_ms.saturating_add(after_ms);
+                assert_eq!(epoch.tick_at(at_ms), tick, "{name}");
+                assert!(epoch.ms(tick) >= at_ms.min(epoch.ms(LAST_TICK)), "{name}");
+            }
+            assert_eq!(epoch.tick_now(start_ms + TICK_MS - 1), 0);
+            assert_eq!(epoch.tick_now(start_ms + TICK_MS), 1);
+            assert_eq!(epoch.tick_now(start_ms.saturating_sub(1)), 0, "time that went back");
+        }
+    }
+
+    #[test]
+    fn the_worst_spread_of_a_full_table_finds_chunks() {
+        for capacity in [1, 14, 15, 16, 4096, 4097, 70_000] {
+            let mut wheel = wheel(capacity);
+            // One in each wheel slot, so that as many chunks as can be are nearly empty; the rest in the first.
+            let armed: Vec<u16> = (0..capacity as u32)
+                .map(|slot| wheel.arm(slot, if slot < TURN { slot } else { 0 }))
+                .collect();
+            assert_eq!(wheel.check().len(), capacity);
+            for (slot, &at) in armed.iter().enumerate() {
+                wheel.disarm(slot as u32, at);
+            }
+            assert_eq!(wheel.check(), []);
+        }
+    }
+
+    #[test]
+    fn taking_one_out_leaves_the_others_in() {
+        let mut wheel = wheel(100);
+        let at: Vec<u16> = (0..100).map(|slot| wheel.arm(slot, 5)).collect();
+        for slot in (0..100).step_by(3) {
+            wheel.disarm(slot, at[slot as usize]);
+            wheel.check();
+        }
+        let mut left: Vec<u32> = wheel.check().into_iter().map(|(slot, _)| slot).collect();
+        left.sort();
+        assert!(left.into_iter().eq((0..100).filter(|slot| slot % 3 != 0)));
+    }
+
+    #[test]
+    fn ticks_before_the_cursor_and_beyond_the_turn_are_armed_at_its_ends() {
+        let mut wheel = wheel(3);
+        assert_eq!(wheel.due(10_000, &mut 1), None, "an empty wheel skips to the present");
+        let past = wheel.arm(0, 3);
+        let near = wheel.arm(1, 10_001);
+        let far = wheel.arm(2, u32::MAX);
+        assert_eq!([past, near, far].map(|at| wheel.tick_of(at)), [10_000, 10_001, 10_000 + TURN - 1]);
+        let mut budget = 10;
+        assert_eq!(wheel.due(9_999, &mut budget), None, "time that went back");
+        assert_eq!((wheel.due(10_000, &mut budget), budget), (Some(0), 9));
+    }
+
+    #[test]
+    fn upcoming_names_what_is_due_after_so_many() {
+        let mut wheel = wheel(50);
+        for slot in 0..50 {
+            wheel.arm(slot, 0);
+        }
+        let mut left: Vec<u32> = (0..50).collect();
+        while let Some(slot) = wheel.due(0, &mut 1) {
+            for ahead in [0, 7, 14] {
+                assert_eq!(wheel.upcoming(ahead), left.iter().rev().nth(ahead).copied());
+            }
+            assert_eq!(left.pop(), Some(slot));
+            wheel.disarm(slot, 0);
+        }
+        assert_eq!(left, []);
     }
 }
