@@ -1,3 +1,38 @@
-//! ipvs
+//! The director: Linux IPVS as a pure state machine, one instance per worker.
+//!
+//! Nothing here knows DPDK, a clock, a thread or a socket. Packets are [`wire::PacketBuf`]s, time is an argument in
+//! monotonic milliseconds, random numbers come from seeded generators, and effects are return values ([`Verdict`]).
+//!
+//! What workers share is either immutable (a [`Snapshot`]: services, pools, steering, settings) or written by one
+//! worker only and read by the others without synchronisation ([`WorkerShared`]: counters).
 
 #![forbid(unsafe_code)]
+
+pub mod limits;
+mod math;
+pub mod model;
+pub mod pool;
+pub mod protocol;
+pub mod rng;
+pub mod scheduler;
+pub mod shared;
+mod siphash;
+pub mod snapshot;
+pub mod steering;
+pub mod table;
+pub mod timeouts;
+pub mod verdict;
+
+pub use limits::Limits;
+pub use model::{
+    Dest, DestId, LocalPool, Method, PoolId, SchedulerKind, Service, ServiceId, ServiceKey, WorkerId,
+};
+pub use protocol::{Direction, Protocol, State};
+pub use rng::Rng;
+pub use scheduler::Schedulers;
+pub use shared::{Traffic, TrafficStats, WorkerShared};
+pub use snapshot::{Settings, Snapshot};
+pub use steering::{NatSteering, Slot, Steering, owner};
+pub use table::{ServiceTable, TableError};
+pub use timeouts::Timeouts;
+pub use verdict::Verdict;
