@@ -41,6 +41,12 @@ impl Probe {
     pub fn hash(&self) -> Hash {
         self.hash
     }
+
+    /// Whether [`ConnTable::probe_alternate`] is worth its while.
+    #[inline]
+    pub fn wants_alternate(&self) -> bool {
+        matches!(self.candidate, Candidate::Alternate)
+    }
 }
 
 impl<E: Entry> ConnTable<E> {
@@ -134,7 +140,7 @@ impl<E: Entry> ConnTable<E> {
                 self.prefetch_candidate(probe);
             }
             for probe in &mut probes[..keys.len()] {
-                if let Candidate::Alternate = probe.candidate {
+                if probe.wants_alternate() {
                     self.probe_alternate(probe);
                     self.prefetch_candidate(probe);
                 }
