@@ -120,8 +120,8 @@ impl Mbuf {
     #[inline]
     pub fn rss_hash(&self) -> Option<u32> {
         let raw = self.raw();
-        // SAFETY: all members of the union are plain integers of at most its size, which is initialised.
-        (raw.ol_flags & sys::RVS_MBUF_F_RX_RSS_HASH != 0).then(|| unsafe { raw.__bindgen_anon_2.hash.rss })
+        // SAFETY: all members of the union are plain integers, for which any bits are valid.
+        (raw.ol_flags & sys::RVS_MBUF_F_RX_RSS_HASH != 0).then_some(unsafe { raw.__bindgen_anon_2.hash.rss })
     }
 
     /// The VLAN tag that the NIC took off, if it did.
