@@ -3,6 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use wire::Family;
+use wire::ether::MacAddr;
 
 pub(crate) const ETHERNET: usize = 14;
 pub(crate) const IPV4: usize = 20;
@@ -85,4 +86,23 @@ pub(crate) fn checksum(start: u64, bytes: &[u8]) -> u16 {
         folded = (folded & 0xffff) + (folded >> 16);
     }
     !(folded as u16)
+}
+
+/// The hardware address of a group: IPv4 limited broadcast, IPv4 multicast (RFC 1112 6.4), IPv6 multicast.
+pub(crate) fn group_mac(addr: IpAddr) -> Option<MacAddr> {
+    match addr {
+        IpAddr::V4(v4) if v4.is_broadcast() => Some(MacAddr([0xff; 6])),
+        IpAddr::V4(v4) if v4.is_multicast() => {
+            let [_, b, c, d] = v4.octets();
+            Some(MacAddr([0x01, 0x00, 0x5e, b & 0x7f, c, d]))
+        }
+        IpAddr::V6(v6) if v6.is_multicast() => Some(ipv6_group_mac(v6)),
+        _ => None,
+    }
+}
+
+/// The hardware address of an IPv6 group (RFC 2464 section 7).
+pub(crate) fn ipv6_group_mac(addr: Ipv6Addr) -> MacAddr {
+    let [.., a, b, c, d] = addr.octets();
+    MacAddr([0x33, 0x33, a, b, c, d])
 }

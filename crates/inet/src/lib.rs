@@ -20,6 +20,8 @@ mod net;
 mod pmtu;
 mod rate_limit;
 mod route;
+#[cfg(test)]
+mod testing;
 mod timers;
 
 pub use address::{Address, AddressRole};

@@ -411,3 +411,7 @@ fn check_neighbours(list: &[StaticNeighbour], ifaces: usize) -> Result<(), NetEr
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "net_tests.rs"]
+mod tests;

@@ -56,7 +56,8 @@ impl Nd {
 
     fn is_allowed(&self) -> bool {
         if self.kind == ADVERTISEMENT {
-            return !(self.dst.is_multicast() && self.flags & SOLICITED != 0) && !self.src.is_unspecified();
+            let answers_a_group = self.dst.is_multicast() && self.flags & SOLICITED != 0;
+            return !answers_a_group && !self.src.is_unspecified();
         }
         // Duplicate address detection: to the target's group, without a hardware address.
         !self.src.is_unspecified() || (is_solicited_node(self.dst) && self.mac.is_none())
@@ -160,7 +161,7 @@ fn on_solicitation<B: PacketBuf, H: PacketBuf>(
     }
     // One that checks whether our address is free has no address to be answered at: everyone hears it (section 7.2.4).
     let (dst, to, solicited) = if nd.src.is_unspecified() {
-        (ALL_NODES, group_mac(ALL_NODES), 0)
+        (ALL_NODES, bytes::ipv6_group_mac(ALL_NODES), 0)
     } else {
         (nd.src, nd.mac.unwrap_or(sender), SOLICITED)
     };
@@ -219,12 +220,6 @@ fn is_solicited_node(addr: Ipv6Addr) -> bool {
     addr == solicited_node(addr)
 }
 
-/// The hardware address of an IPv6 group (RFC 2464 section 7).
-fn group_mac(addr: Ipv6Addr) -> MacAddr {
-    let [.., a, b, c, d] = addr.octets();
-    MacAddr([0x33, 0x33, a, b, c, d])
-}
-
 pub(super) fn write_probe(
     net: &Net,
     probe: &Probe,
@@ -234,7 +229,7 @@ pub(super) fn write_probe(
     let IpAddr::V6(src) = net.source_towards(probe.iface, probe.target)? else { return None };
     let (dst, to) = match probe.unicast {
         Some(mac) => (target, mac),
-        None => (solicited_node(target), group_mac(solicited_node(target))),
+        None => (solicited_node(target), bytes::ipv6_group_mac(solicited_node(target))),
     };
     let question = Nd { kind: SOLICITATION, flags: 0, src, dst, target, mac: None };
     question.write(net.iface(probe.iface).mac, to, out);
@@ -249,6 +244,6 @@ pub(super) fn write_announcement(
 ) -> usize {
     let flags = OVERRIDE | router_flag(net);
     let notice = Nd { kind: ADVERTISEMENT, flags, src: addr, dst: ALL_NODES, target: addr, mac: None };
-    notice.write(net.iface(iface).mac, group_mac(ALL_NODES), out);
+    notice.write(net.iface(iface).mac, bytes::ipv6_group_mac(ALL_NODES), out);
     LEN
 }

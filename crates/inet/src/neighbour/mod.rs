@@ -9,6 +9,7 @@
 //! Invariant: every entry but the permanent ones has a timer armed, and a packet is in exactly one queue.
 
 mod held;
+mod snapshot;
 mod state;
 
 use core::net::IpAddr;
@@ -17,9 +18,9 @@ use hashbrown::HashMap;
 use wire::PacketBuf;
 use wire::ether::MacAddr;
 
+use crate::bytes::group_mac;
 use crate::drop::DropReason;
 use crate::iface::{IfaceId, PortIndex};
-use crate::net::Net;
 use crate::route::NextHop;
 use crate::timers::Timers;
 use held::{Held, Queue};
@@ -300,33 +301,6 @@ impl<B: PacketBuf> Neighbours<B> {
         if self.failed.len() > 0 { Some(0) } else { self.timers.next_ms() }
     }
 
-    /// Takes over a new snapshot: static neighbours come and go, entries follow their interface to its new id, and those
-    /// whose interface is gone are dropped with what waited for them.
-    pub fn apply(&mut self, net: &Net) {
-        let ifaces: Vec<_> = net.ifaces().iter().map(|iface| (iface.port, iface.vlan)).collect();
-        if ifaces != self.ifaces {
-            self.renumber(net);
-            self.ifaces = ifaces;
-        }
-        let given: HashMap<_, _> = net.neighbours().iter().map(|n| ((n.iface, n.addr), n.mac)).collect();
-        for id in 0..self.slots.len() as u32 {
-            let stays =
-                |e: &Entry| e.state != NeighState::Permanent || given.contains_key(&(e.iface, e.addr));
-            if self.slots[id as usize].as_ref().is_some_and(|entry| !stays(entry)) {
-                self.remove(id);
-            }
-        }
-        for neighbour in net.neighbours() {
-            let known = self.index.get(&(neighbour.iface, neighbour.addr)).copied();
-            if let Some(id) = known.or_else(|| self.insert(0, neighbour.iface, neighbour.addr)) {
-                let entry = entry(&mut self.slots, id);
-                entry.mac = neighbour.mac;
-                entry.state = NeighState::Permanent;
-                self.timers.clear(id);
-            }
-        }
-    }
-
     /// Forgets what was learned; what waits is dropped, static neighbours stay.
     pub fn flush(&mut self) {
         for id in 0..self.slots.len() as u32 {
@@ -424,33 +398,6 @@ impl<B: PacketBuf> Neighbours<B> {
         }
     }
 
-    /// Gives entries the ids that their interfaces have in `net`.
-    fn renumber(&mut self, net: &Net) {
-        for id in 0..self.slots.len() as u32 {
-            let Some(entry) = self.slots[id as usize].as_ref() else { continue };
-            if self.new_id(net, entry.iface).is_none() {
-                self.remove(id);
-            }
-        }
-        // Only now: old and new ids overlap.
-        self.index.clear();
-        for id in 0..self.slots.len() {
-            let Some((old, addr)) = self.slots[id].as_ref().map(|entry| (entry.iface, entry.addr)) else {
-                continue;
-            };
-            if let (Some(iface), Some(entry)) = (self.new_id(net, old), &mut self.slots[id]) {
-                entry.iface = iface;
-                self.index.insert((iface, addr), id as u32);
-            }
-        }
-    }
-
-    /// The id in `net` of the interface that had `old` at the last `apply`.
-    fn new_id(&self, net: &Net, old: IfaceId) -> Option<IfaceId> {
-        let &(port, vlan) = self.ifaces.get(usize::from(old.0))?;
-        net.iface_of(port, vlan)
-    }
-
     /// Puts an entry into a state and arms the state's timer.
     fn enter(&mut self, now_ms: u64, id: u32, state: NeighState) {
         let jittered = REACHABLE_MS / 2 + self.next_random() % REACHABLE_MS;
@@ -507,22 +454,6 @@ impl<B: PacketBuf> Neighbours<B> {
 /// The entry of an id taken from the index or the timers.
 fn entry(slots: &mut [Option<Entry>], id: u32) -> &mut Entry {
     slots[id as usize].as_mut().expect("an indexed or timed slot is taken")
-}
-
-/// The hardware address of a group: IPv4 limited broadcast, IPv4 multicast (RFC 1112 6.4), IPv6 multicast (RFC 2464 7).
-fn group_mac(addr: IpAddr) -> Option<MacAddr> {
-    match addr {
-        IpAddr::V4(v4) if v4.is_broadcast() => Some(MacAddr([0xff; 6])),
-        IpAddr::V4(v4) if v4.is_multicast() => {
-            let [_, b, c, d] = v4.octets();
-            Some(MacAddr([0x01, 0x00, 0x5e, b & 0x7f, c, d]))
-        }
-        IpAddr::V6(v6) if v6.is_multicast() => {
-            let [.., a, b, c, d] = v6.octets();
-            Some(MacAddr([0x33, 0x33, a, b, c, d]))
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]
