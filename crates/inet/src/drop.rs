@@ -58,6 +58,7 @@ drop_reasons! {
     NeighbourTableFull, "neighbour_table_full", "No room for another neighbour, and none can be evicted.";
     IcmpBadChecksum, "icmp_bad_checksum", "An ICMP message with a wrong checksum.";
     IcmpInvalid, "icmp_invalid", "An ICMP message that is cut off or quotes no packet.";
+    TunnelError, "tunnel_error", "An ICMP error about a tunnel packet of ours, told on as one about the packet inside.";
     IcmpRateLimited, "icmp_rate_limited", "An ICMP error of ours that the rate limit suppressed.";
     Fragment, "fragment", "A fragment to a service: fragments are not gathered.";
     TooShort, "too_short", "Too short for the ports of its protocol.";

@@ -8,12 +8,20 @@
 
 #![forbid(unsafe_code)]
 
+mod connection;
+mod director;
+mod hooks;
+mod icmp;
+mod input;
 pub mod limits;
+mod list;
 mod math;
 pub mod model;
+mod output;
 pub mod pool;
 pub mod protocol;
 pub mod rng;
+mod schedule;
 pub mod scheduler;
 pub mod shared;
 mod siphash;
@@ -22,8 +30,11 @@ pub mod steering;
 pub mod table;
 pub mod timeouts;
 pub mod verdict;
+mod xmit;
 
+pub use director::{Cursor, Director};
 pub use limits::Limits;
+pub use list::ConnView;
 pub use model::{
     Dest, DestId, LocalPool, Method, PoolId, SchedulerKind, Service, ServiceId, ServiceKey, WorkerId,
 };

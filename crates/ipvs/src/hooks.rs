@@ -1,0 +1,147 @@
+//! Where the director meets packets, and in which order its steps see them. Nothing else calls them.
+//!
+//! | hook | steps, in order |
+//! | --- | --- |
+//! | LOCAL_IN, LOCAL_OUT | output [ip_vs_out], then input [ip_vs_in]; ICMP: out_icmp, then in_icmp |
+//! | FORWARD | forward_icmp [ip_vs_forward_icmp] at 99, then output [ip_vs_out] at 100 |
+//! | POST_ROUTING | what a step handled gets a verdict that ends the packet's way here, so there is nothing to stop |
+//!
+//! The order at LOCAL_IN is that of Linux 6.1: a reply is recognised before a request. Without any service there are no
+//! hooks, as in Linux, where the first service registers them and the last one takes them away.
+
+use conntab::{Direction, Key4, Key6};
+use inet::IfaceId;
+use wire::{Family, Fragment, PacketBuf, PacketInfo, protocol};
+
+use crate::connection::FlowKey;
+use crate::director::{Core, Director};
+use crate::{Protocol, Snapshot, Verdict};
+
+/// The hook that a packet is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hook {
+    /// Addressed to this host.
+    LocalIn,
+    /// Passing through.
+    Forward,
+    /// Sent by this host.
+    LocalOut,
+}
+
+/// What a packet's steps go by.
+pub(crate) struct Context<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) now_ms: u64,
+    pub(crate) hook: Hook,
+}
+
+/// What a packet is to the director.
+enum Kind {
+    /// Of a protocol that is balanced.
+    Balanced(Protocol),
+    /// ICMP of the packet's family.
+    Icmp,
+    /// Neither.
+    Other,
+}
+
+impl Kind {
+    fn of(info: &PacketInfo) -> Self {
+        if is_icmp(info) {
+            return Self::Icmp;
+        }
+        Protocol::from_number(info.protocol).map_or(Self::Other, Self::Balanced)
+    }
+}
+
+/// Whether a packet is ICMP of its family.
+pub(crate) fn is_icmp(info: &PacketInfo) -> bool {
+    match info.family {
+        Family::V4 => info.protocol == protocol::ICMP,
+        Family::V6 => info.protocol == protocol::ICMPV6,
+    }
+}
+
+impl Director {
+    /// LOCAL_IN: a packet for an address of this host. `info` is what parsing this frame gave; TTL and checksums are as
+    /// they arrived.
+    pub fn local_in<B: PacketBuf>(
+        &mut self,
+        now_ms: u64,
+        packet: &mut B,
+        info: &PacketInfo,
+        _iface: IfaceId,
+    ) -> Verdict {
+        self.at(now_ms, Hook::LocalIn, packet, info)
+    }
+
+    /// FORWARD: a packet that passes through. It has a route, its TTL lets it go on and it fits the route's MTU; after
+    /// [`Verdict::Accept`] the caller decrements the TTL and sends it.
+    pub fn forward<B: PacketBuf>(
+        &mut self,
+        now_ms: u64,
+        packet: &mut B,
+        info: &PacketInfo,
+        _iface: IfaceId,
+    ) -> Verdict {
+        self.at(now_ms, Hook::Forward, packet, info)
+    }
+
+    /// LOCAL_OUT: a packet that the host itself sends.
+    pub fn local_out<B: PacketBuf>(&mut self, now_ms: u64, packet: &mut B, info: &PacketInfo) -> Verdict {
+        self.at(now_ms, Hook::LocalOut, packet, info)
+    }
+
+    fn at<B: PacketBuf>(&mut self, now_ms: u64, hook: Hook, packet: &mut B, info: &PacketInfo) -> Verdict {
+        if self.snapshot.services.is_empty() {
+            return Verdict::Accept;
+        }
+        let context = Context { snapshot: &self.snapshot, now_ms, hook };
+        match info.family {
+            Family::V4 => self.core.hook::<Key4, B>(&context, packet, info),
+            Family::V6 => self.core.hook::<Key6, B>(&context, packet, info),
+        }
+    }
+}
+
+impl Core {
+    fn hook<K: FlowKey, B: PacketBuf>(
+        &mut self,
+        context: &Context<'_>,
+        packet: &mut B,
+        info: &PacketInfo,
+    ) -> Verdict {
+        match (context.hook, Kind::of(info)) {
+            (_, Kind::Other) => Verdict::Accept,
+            (Hook::LocalIn | Hook::LocalOut, Kind::Balanced(protocol)) => {
+                if info.fragment != Fragment::No {
+                    return self.fragment::<K>(context, packet.bytes(), info, protocol);
+                }
+                let key = K::of(packet.bytes(), info);
+                match K::table(&self.tables).lookup(&key) {
+                    Some((id, Direction::Reply)) => self.output::<K, B>(context, packet, info, id),
+                    Some((id, Direction::Original)) => self.input::<K, B>(context, packet, info, id),
+                    None => self.schedule::<K, B>(context, packet, info, &key, protocol),
+                }
+            }
+            (Hook::LocalIn | Hook::LocalOut, Kind::Icmp) => self
+                .out_icmp::<K, B>(context, packet, info)
+                .or_else(|| self.in_icmp::<K, B>(context, packet, info))
+                .unwrap_or(Verdict::Accept),
+            (Hook::Forward, Kind::Icmp) => self
+                .in_icmp::<K, B>(context, packet, info)
+                .or_else(|| self.out_icmp::<K, B>(context, packet, info))
+                .unwrap_or(Verdict::Accept),
+            (Hook::Forward, Kind::Balanced(protocol)) => {
+                let key = K::of(packet.bytes(), info);
+                match K::table(&self.tables).lookup_in(&key, Direction::Reply) {
+                    Some(_) if info.fragment != Fragment::No => {
+                        self.fragment::<K>(context, packet.bytes(), info, protocol)
+                    }
+                    Some(id) => self.output::<K, B>(context, packet, info, id),
+                    None => Verdict::Accept,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What clients send [ip_vs_in].
+//!
+//! A packet of a known connection is counted, moves the connection's state and goes to its destination. Two things end
+//! a connection instead, and have its packet scheduled as if it had never been: a SYN that opens it anew, and a
+//! destination that is gone when `expire_nodest_conn` says so.
+
+use conntab::{ConnId, Direction};
+use wire::{PacketBuf, PacketInfo};
+
+use crate::connection::{Connection, FlowKey};
+use crate::director::Core;
+use crate::hooks::Context;
+use crate::protocol::tcp::TcpState;
+use crate::protocol::{self, Protocol};
+use crate::{Dest, Settings, Verdict};
+
+use inet::DropReason;
+
+const TCP_SYN: u8 = 0x02;
+
+impl Core {
+    /// A client's packet on a connection.
+    pub(crate) fn input<K: FlowKey, B: PacketBuf>(
+        &mut self,
+        context: &Context<'_>,
+        packet: &mut B,
+        info: &PacketInfo,
+        id: ConnId,
+    ) -> Verdict {
+        let Some(conn) = K::table(&self.tables).get(id).copied() else { return Verdict::Accept };
+        let settings = &context.snapshot.settings;
+        let dest = context.snapshot.services.dest(conn.dest).map(|(_, dest)| dest);
+        if opens_anew(settings, &conn, dest, info.tcp_flags)
+            || (dest.is_none() && settings.expire_nodest_conn)
+        {
+            self.remove::<K>(id);
+            return self.schedule::<K, B>(context, packet, info, &conn.original, conn.protocol());
+        }
+        match dest {
+            Some(dest) => self.pass::<K, B>(context, packet, info, id, dest),
+            // The timer is left alone: the connection waits for its destination to come back, but not for ever.
+            None => Verdict::Drop(DropReason::DestinationGone),
+        }
+    }
+
+    /// Counts a client's packet, lets it move its connection's state, and sends it to the destination.
+    pub(crate) fn pass<K: FlowKey, B: PacketBuf>(
+        &mut self,
+        context: &Context<'_>,
+        packet: &mut B,
+        info: &PacketInfo,
+        id: ConnId,
+        dest: &Dest,
+    ) -> Verdict {
+        self.count_in(context.snapshot, dest.id, info.ip_len() as u64);
+        match self.transition::<K>(context, id, Direction::Original, info.tcp_flags) {
+            Some(conn) => self.transmit::<K, B>(context, packet, info, &conn, dest),
+            None => Verdict::Accept,
+        }
+    }
+
+    /// Lets a packet move its connection's state, and the connection live from now for as long as that state allows
+    /// [ip_vs_set_state]. Returns the connection as it is then.
+    pub(crate) fn transition<K: FlowKey>(
+        &mut self,
+        context: &Context<'_>,
+        id: ConnId,
+        direction: Direction,
+        tcp_flags: u8,
+    ) -> Option<Connection<K>> {
+        let table = K::table_mut(&mut self.tables);
+        let conn = table.get_mut(id)?;
+        let protocol = conn.protocol();
+        let was_active = conn.is_active();
+        let towards = match direction {
+            Direction::Original => {
+                conn.in_pkts = conn.in_pkts.wrapping_add(1);
+                protocol::Direction::from_client(conn.method)
+            }
+            Direction::Reply => {
+                conn.out_pkts = conn.out_pkts.wrapping_add(1);
+                protocol::Direction::Output
+            }
+        };
+        conn.state = protocol.transition(conn.state, towards, tcp_flags);
+        let conn = *conn;
+        let timeout_ms = protocol.timeout_ms(conn.state, &context.snapshot.timeouts);
+        table.set_expiry(id, context.now_ms.saturating_add(timeout_ms));
+        if conn.is_active() != was_active
+            && let Some(dest) = self.own().dest(conn.dest)
+        {
+            dest.set_active(!was_active);
+        }
+        Some(conn)
+    }
+}
+
+/// Whether this packet is a SYN that begins another connection between the same endpoints, rather than one of the
+/// connection that there is [is_new_conn_expected, conn_reuse_mode].
+fn opens_anew<K: FlowKey>(
+    settings: &Settings,
+    conn: &Connection<K>,
+    dest: Option<&Dest>,
+    tcp_flags: u8,
+) -> bool {
+    if conn.protocol() != Protocol::Tcp || tcp_flags & TCP_SYN == 0 {
+        return false;
+    }
+    let quiesced = settings.expire_nodest_conn && dest.is_some_and(|dest| dest.weight == 0);
+    let closed = match TcpState::from(conn.state) {
+        TcpState::TimeWait | TcpState::Close => true,
+        TcpState::FinWait => settings.conn_reuse_mode & 2 != 0 && conn.method.input_only(),
+        _ => false,
+    };
+    quiesced || (settings.conn_reuse_mode != 0 && closed)
+}

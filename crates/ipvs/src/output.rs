@@ -1,0 +1,41 @@
+//! What destinations send [ip_vs_out, handle_response].
+//!
+//! The source becomes the virtual service; under FULLNAT the destination becomes the client as well, and with that the
+//! packet leaves the local address it came to. A destination that has been removed may still answer what it took, it is
+//! only no more counted.
+
+use conntab::{ConnId, Direction};
+use wire::{PacketBuf, PacketInfo};
+
+use crate::connection::FlowKey;
+use crate::director::Core;
+use crate::hooks::Context;
+use crate::xmit::{Outward, translate};
+use crate::{Method, Verdict};
+
+impl Core {
+    /// A destination's packet on a connection.
+    pub(crate) fn output<K: FlowKey, B: PacketBuf>(
+        &mut self,
+        context: &Context<'_>,
+        packet: &mut B,
+        info: &PacketInfo,
+        id: ConnId,
+    ) -> Verdict {
+        let Some(conn) = K::table(&self.tables).get(id).copied() else { return Verdict::Accept };
+        let to_client = conn.translated(Direction::Reply);
+        // Masqueraded replies are addressed to the client: routing saw to their TTL and MTU, and sends them on.
+        let mut verdict = Verdict::Accept;
+        if conn.method == Method::Fullnat {
+            let outward = Outward::translated(to_client.dst().into());
+            match self.outward(context, packet, info, &outward) {
+                Ok(hop) => verdict = Verdict::Tx(hop),
+                Err(refused) => return refused,
+            }
+        }
+        translate::packet(packet.bytes_mut(), info, &to_client);
+        self.count_out(context.snapshot, conn.dest, info.ip_len() as u64);
+        self.transition::<K>(context, id, Direction::Reply, info.tcp_flags);
+        verdict
+    }
+}

@@ -1,0 +1,190 @@
+//! Packets that belong to no connection yet [conn_schedule, ip_vs_schedule, ip_vs_leave].
+//!
+//! Three outcomes: the packet is no business of ours and goes on; a destination takes it and a connection is made; or
+//! the service has none to give, and the client hears "port unreachable".
+
+use inet::{DropReason, IcmpError};
+use wire::{Fragment, PacketBuf, PacketInfo};
+
+use crate::connection::{Connection, FlowKey};
+use crate::director::Core;
+use crate::hooks::Context;
+use crate::protocol::{NEW_TIMEOUT_MS, Protocol, State};
+use crate::{Dest, Method, Service, Verdict, pool, steering};
+
+const TCP_SYN: u8 = 0x02;
+const TCP_RST: u8 = 0x04;
+/// Source port of active FTP's data connections, which must have been expected and are never scheduled.
+const FTP_DATA: u16 = 20;
+
+impl Core {
+    /// A packet of no connection, whose key is `key`.
+    pub(crate) fn schedule<K: FlowKey, B: PacketBuf>(
+        &mut self,
+        context: &Context<'_>,
+        packet: &mut B,
+        info: &PacketInfo,
+        key: &K,
+        protocol: Protocol,
+    ) -> Verdict {
+        let begins = match protocol {
+            // An ACK beside the SYN does not matter, as in Linux.
+            Protocol::Tcp => {
+                (context.snapshot.settings.sloppy_tcp || info.tcp_flags & TCP_SYN != 0)
+                    && info.tcp_flags & TCP_RST == 0
+            }
+            Protocol::Udp => true,
+        };
+        if !begins || key.sport() == FTP_DATA {
+            return Verdict::Accept;
+        }
+        let Some(service) = context.snapshot.services.find(protocol, key.dst().into(), key.dport()) else {
+            return Verdict::Accept;
+        };
+        let Some(dest) = self.schedulers.pick(context.now_ms, service, &self.shared) else {
+            return self.leave(context, packet, info, service);
+        };
+        let dest = &service.dests[dest];
+        match self.connect(context, packet.bytes(), info, key, service, dest) {
+            Ok(id) => self.pass::<K, B>(context, packet, info, id, dest),
+            Err(reason) => Verdict::Drop(reason),
+        }
+    }
+
+    /// A fragment: of a service it is dropped, since fragments are not gathered; others are no business of ours.
+    pub(crate) fn fragment<K: FlowKey>(
+        &self,
+        context: &Context<'_>,
+        frame: &[u8],
+        info: &PacketInfo,
+        protocol: Protocol,
+    ) -> Verdict {
+        let key = K::of(frame, info);
+        let table = K::table(&self.tables);
+        let services = &context.snapshot.services;
+        let concerned = match info.fragment {
+            Fragment::First | Fragment::No => {
+                table.lookup(&key).is_some()
+                    || services.find(protocol, key.dst().into(), key.dport()).is_some()
+            }
+            Fragment::Later => services.serves(protocol, key.dst().into()),
+        };
+        if concerned { Verdict::Drop(DropReason::Fragment) } else { Verdict::Accept }
+    }
+
+    /// Makes the connection [ip_vs_conn_new].
+    fn connect<K: FlowKey>(
+        &mut self,
+        context: &Context<'_>,
+        frame: &[u8],
+        info: &PacketInfo,
+        key: &K,
+        service: &Service,
+        dest: &Dest,
+    ) -> Result<conntab::ConnId, DropReason> {
+        if self.is_full() {
+            return Err(DropReason::ConnectionTableFull);
+        }
+        let reply = self.reply_key(context, frame, info, key, service, dest)?;
+        let conn = Connection {
+            original: *key,
+            reply,
+            dest: dest.id,
+            in_pkts: 0,
+            out_pkts: 0,
+            state: State::NONE,
+            method: dest.method,
+        };
+        let id = K::table_mut(&mut self.tables)
+            .insert(conn, context.now_ms, NEW_TIMEOUT_MS)
+            .map_err(|_| DropReason::ConnectionTableFull)?;
+        let own = self.own();
+        own.dest(dest.id).into_iter().for_each(|dest| {
+            dest.bind(conn.is_active());
+            dest.traffic.count_conn();
+        });
+        own.service(service.id).into_iter().for_each(|service| service.count_conn());
+        own.total.count_conn();
+        self.schedulers.bound(dest, &self.shared);
+        self.publish_len();
+        Ok(id)
+    }
+
+    /// What the destination's packets will carry.
+    fn reply_key<K: FlowKey>(
+        &mut self,
+        context: &Context<'_>,
+        frame: &[u8],
+        info: &PacketInfo,
+        key: &K,
+        service: &Service,
+        dest: &Dest,
+    ) -> Result<K, DropReason> {
+        let addr = K::addr(dest.addr);
+        let port = if dest.port == 0 { key.dport() } else { dest.port };
+        let number = key.protocol_number();
+        match (dest.method, addr) {
+            (Method::Masquerade, Some(addr)) => Ok(K::new(addr, key.src(), port, key.sport(), number)),
+            // Not translated, so the port is the one that the client asked for, whatever was configured.
+            (Method::DirectRouting | Method::Tunnel, Some(addr)) => {
+                Ok(K::new(addr, key.src(), key.dport(), key.sport(), number))
+            }
+            (Method::Tunnel, None) => Ok(K::default()),
+            (Method::Fullnat, Some(addr)) => {
+                let slot = steering::slot(context.snapshot, frame, info);
+                self.local_endpoint(context, service, slot, |local, local_port| {
+                    K::new(addr, local, port, local_port, number)
+                })
+            }
+            (Method::Fullnat, None) => Err(DropReason::NoLocalPool),
+            (Method::Masquerade | Method::DirectRouting, None) => Err(DropReason::NoDestination),
+        }
+    }
+
+    /// A reply key with a local address and port that no other connection with this destination endpoint has.
+    fn local_endpoint<K: FlowKey>(
+        &mut self,
+        context: &Context<'_>,
+        service: &Service,
+        slot: Option<steering::Slot>,
+        reply: impl Fn(K::Addr, u16) -> K,
+    ) -> Result<K, DropReason> {
+        let snapshot = context.snapshot;
+        let pool = service.pool.and_then(|id| snapshot.pools.get(id)).ok_or(DropReason::NoLocalPool)?;
+        if pool.addrs(K::FAMILY).is_empty() {
+            return Err(DropReason::NoLocalPool);
+        }
+        let Self { worker, tables, rng, .. } = self;
+        let slot = slot
+            .or_else(|| snapshot.steering.slots(*worker).first().copied())
+            .ok_or(DropReason::NoLocalPort)?;
+        let table = K::table(tables);
+        let free = |local, local_port| {
+            K::addr(local)
+                .map(|local| reply(local, local_port))
+                .filter(|key| table.lookup_in(key, conntab::Direction::Reply).is_none())
+        };
+        pool::allocate(pool, K::FAMILY, slot, &snapshot.steering, *worker, rng, |addr, port| {
+            free(addr, port).is_some()
+        })
+        .and_then(|(addr, port)| free(addr, port))
+        .ok_or(DropReason::NoLocalPort)
+    }
+
+    /// No destination: the client is told so [ip_vs_leave].
+    fn leave<B: PacketBuf>(
+        &mut self,
+        context: &Context<'_>,
+        packet: &mut B,
+        info: &PacketInfo,
+        service: &Service,
+    ) -> Verdict {
+        let full = |dest: &Dest| dest.weight > 0 && self.schedulers.is_overloaded(dest);
+        let reason = if service.dests.iter().any(full) {
+            DropReason::DestinationOverloaded
+        } else {
+            DropReason::NoDestination
+        };
+        self.answer(context, packet, info, IcmpError::PortUnreachable, reason, None)
+    }
+}

@@ -1,0 +1,29 @@
+//! Direct routing [ip_vs_dr_xmit]: the packet goes to the real server's link address as it is, but for its TTL. The
+//! server has the virtual address itself and answers the client on its own.
+
+use inet::NextHop;
+use wire::{PacketBuf, PacketInfo};
+
+use super::Outward;
+use crate::director::Core;
+use crate::hooks::{Context, is_icmp};
+use crate::{Dest, Verdict};
+
+impl Core {
+    pub(super) fn direct<B: PacketBuf>(
+        &mut self,
+        context: &Context<'_>,
+        packet: &mut B,
+        info: &PacketInfo,
+        dest: &Dest,
+    ) -> Result<NextHop, Verdict> {
+        let outward = Outward {
+            target: dest.addr,
+            overhead: 0,
+            path_mtu: None,
+            any_size: is_icmp(info),
+            counts_for: Some(dest.id),
+        };
+        self.outward(context, packet, info, &outward)
+    }
+}

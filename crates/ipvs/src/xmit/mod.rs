@@ -1,0 +1,121 @@
+//! Transmitters: how packets leave for a destination [ip_vs_xmit], one file a forwarding method.
+//!
+//! Every one of them first gets its route, then spends the TTL, then checks the MTU, and only then touches the packet:
+//! so an ICMP error quotes what the client sent, with its TTL decremented if the packet was too big (as Linux has it).
+
+mod direct;
+mod masquerade;
+pub(crate) mod translate;
+mod tunnel;
+
+pub(crate) use tunnel::overhead as tunnel_overhead;
+
+use core::net::IpAddr;
+
+use inet::{DropReason, IcmpError, NextHop, icmp};
+use wire::{Family, PacketBuf, PacketInfo, ether, rewrite};
+
+use crate::connection::{Connection, FlowKey};
+use crate::director::Core;
+use crate::hooks::Context;
+use crate::{Dest, DestId, Method, Verdict};
+
+/// What is asked of the way to a destination.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outward {
+    /// Where the packet, or the tunnel that it goes through, ends.
+    pub(crate) target: IpAddr,
+    /// Bytes that a tunnel's header takes of the MTU.
+    pub(crate) overhead: u16,
+    /// A path MTU to the target that has been learned.
+    pub(crate) path_mtu: Option<u16>,
+    /// IPv4 packets may be larger than the MTU even if they may not be fragmented.
+    pub(crate) any_size: bool,
+    /// The destination whose output the ICMP errors that we make count as: those to clients whose replies do not pass
+    /// here, because to Linux they look like replies.
+    pub(crate) counts_for: Option<DestId>,
+}
+
+impl Outward {
+    /// The way of a packet that both directions of are translated here.
+    pub(crate) fn translated(target: IpAddr) -> Self {
+        Self { target, overhead: 0, path_mtu: None, any_size: false, counts_for: None }
+    }
+}
+
+impl Core {
+    /// Sends a client's packet, or an ICMP error to a destination whose packets are not translated, by the
+    /// connection's method.
+    pub(crate) fn transmit<K: FlowKey, B: PacketBuf>(
+        &mut self,
+        context: &Context<'_>,
+        packet: &mut B,
+        info: &PacketInfo,
+        conn: &Connection<K>,
+        dest: &Dest,
+    ) -> Verdict {
+        let sent = match conn.method {
+            Method::Masquerade | Method::Fullnat => self.masquerade(context, packet, info, conn),
+            Method::DirectRouting => self.direct(context, packet, info, dest),
+            Method::Tunnel => self.tunnel(context, packet, info, dest),
+        };
+        sent.map_or_else(|refused| refused, Verdict::Tx)
+    }
+
+    /// The next hop towards a target, with the packet's TTL spent and its size found to fit; or what becomes of the packet
+    /// instead [__ip_vs_get_out_rt].
+    pub(crate) fn outward<B: PacketBuf>(
+        &mut self,
+        context: &Context<'_>,
+        packet: &mut B,
+        info: &PacketInfo,
+        to: &Outward,
+    ) -> Result<NextHop, Verdict> {
+        let Some(hop) = context.snapshot.net.route(to.target) else {
+            let kind = IcmpError::HostUnreachable;
+            return Err(self.answer(context, packet, info, kind, DropReason::NoRoute, to.counts_for));
+        };
+        if info.ttl <= 1 {
+            let kind = IcmpError::TimeExceeded;
+            return Err(self.answer(context, packet, info, kind, DropReason::TtlExceeded, to.counts_for));
+        }
+        rewrite::decrement_ttl(packet.bytes_mut(), info);
+        let hop = NextHop { mtu: to.path_mtu.map_or(hop.mtu, |path| path.min(hop.mtu)), ..hop };
+        let mtu = hop.mtu.saturating_sub(to.overhead);
+        if info.ip_len() > usize::from(mtu) && !may_exceed(packet.bytes(), info, to) {
+            let kind = IcmpError::FragmentationNeeded { mtu };
+            return Err(self.answer(context, packet, info, kind, DropReason::MtuExceeded, to.counts_for));
+        }
+        Ok(hop)
+    }
+
+    /// Turns a packet into an ICMP error to its sender, from the address that it was sent to if that is ours.
+    pub(crate) fn answer<B: PacketBuf>(
+        &mut self,
+        context: &Context<'_>,
+        packet: &mut B,
+        info: &PacketInfo,
+        kind: IcmpError,
+        reason: DropReason,
+        counts_for: Option<DestId>,
+    ) -> Verdict {
+        match icmp::error(&context.snapshot.net, packet, info, kind, None, self.next_ip_id()) {
+            Some(()) => {
+                if let Some(dest) = counts_for {
+                    let bytes = packet.bytes().len().saturating_sub(ether::HEADER_LEN);
+                    self.count_out(context.snapshot, dest, bytes as u64);
+                }
+                Verdict::Answer(reason)
+            }
+            None => Verdict::Drop(reason),
+        }
+    }
+}
+
+/// Whether a packet may go on although it is larger than the MTU: to be fragmented where it leaves.
+fn may_exceed(frame: &[u8], info: &PacketInfo, to: &Outward) -> bool {
+    match info.family {
+        Family::V4 => to.any_size || !translate::dont_fragment(frame, info),
+        Family::V6 => false,
+    }
+}
