@@ -20,6 +20,16 @@ impl Item {
     }
 
     #[inline(always)]
+    pub(crate) fn to_bits(self) -> u32 {
+        self.0
+    }
+
+    #[inline(always)]
+    pub(crate) fn from_bits(bits: u32) -> Item {
+        Item(bits)
+    }
+
+    #[inline(always)]
     pub(crate) fn slot(self) -> u32 {
         (self.0 & !Self::DISPLACED) >> 1
     }

@@ -9,7 +9,7 @@
 //! connection in the same burst.
 
 use crate::Direction;
-use crate::bucket::{Item, places};
+use crate::bucket::{Bucket, Item, places};
 use crate::hash::Hash;
 use crate::slab::{ConnId, Entry, State};
 use crate::table::ConnTable;
@@ -18,21 +18,38 @@ use crate::table::ConnTable;
 const BURST: usize = 32;
 
 /// A look-up on its way.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Probe {
     hash: Hash,
     candidate: Candidate,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-enum Candidate {
+/// What a probe has found so far: an item, or one of two things that no item is, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Candidate(u32);
+
+impl Candidate {
     /// No connection that is worth a prefetch.
-    #[default]
-    None,
+    const NONE: Candidate = Candidate(u32::MAX);
     /// Perhaps in the alternate bucket, which has been asked for.
-    Alternate,
-    /// Perhaps this one.
-    Item(Item),
+    const ALTERNATE: Candidate = Candidate(u32::MAX - 1);
+
+    #[inline(always)]
+    fn first(bucket: &Bucket, tag: u16) -> Option<Candidate> {
+        places(bucket.matches(tag)).next().map(|place| Candidate(bucket.item(place).at_home().to_bits()))
+    }
+
+    /// Items have the top bit clear when they are at home.
+    #[inline(always)]
+    fn item(self) -> Option<Item> {
+        (self.0 < Candidate::ALTERNATE.0).then(|| Item::from_bits(self.0))
+    }
+}
+
+impl Default for Probe {
+    fn default() -> Probe {
+        Probe { hash: Hash::default(), candidate: Candidate::NONE }
+    }
 }
 
 impl Probe {
@@ -45,7 +62,7 @@ impl Probe {
     /// Whether [`ConnTable::probe_alternate`] is worth its while.
     #[inline]
     pub fn wants_alternate(&self) -> bool {
-        matches!(self.candidate, Candidate::Alternate)
+        self.candidate == Candidate::ALTERNATE
     }
 }
 
@@ -73,33 +90,30 @@ impl<E: Entry> ConnTable<E> {
     #[inline]
     pub fn probe(&self, hash: Hash) -> Probe {
         let bucket = self.index.bucket(hash.bucket);
-        let candidate = match places(bucket.matches(hash.tag)).next() {
-            Some(place) => Candidate::Item(bucket.item(place).at_home()),
-            None if bucket.displaced != 0 => {
-                self.index.prefetch_alternate(hash);
-                Candidate::Alternate
+        let candidate = Candidate::first(bucket, hash.tag).unwrap_or_else(|| {
+            if bucket.displaced == 0 {
+                return Candidate::NONE;
             }
-            None => Candidate::None,
-        };
+            self.index.prefetch_alternate(hash);
+            Candidate::ALTERNATE
+        });
         Probe { hash, candidate }
     }
 
     /// Looks for a candidate in the alternate bucket, if the probe says that one may be there.
     #[inline]
     pub fn probe_alternate(&self, probe: &mut Probe) {
-        if let Candidate::Alternate = probe.candidate {
-            let hash = probe.hash;
-            let bucket = self.index.bucket(self.index.alternate(hash.bucket, hash.tag));
-            probe.candidate = places(bucket.matches(hash.tag))
-                .next()
-                .map_or(Candidate::None, |place| Candidate::Item(bucket.item(place).at_home()));
+        if probe.wants_alternate() {
+            let Hash { bucket, tag } = probe.hash;
+            let bucket = self.index.bucket(self.index.alternate(bucket, tag));
+            probe.candidate = Candidate::first(bucket, tag).unwrap_or(Candidate::NONE);
         }
     }
 
     /// Asks for the candidate's first line.
     #[inline]
     pub fn prefetch_candidate(&self, probe: &Probe) {
-        if let Candidate::Item(item) = probe.candidate {
+        if let Some(item) = probe.candidate.item() {
             self.slab.prefetch(item.slot());
         }
     }
@@ -107,7 +121,7 @@ impl<E: Entry> ConnTable<E> {
     /// What [`lookup`](Self::lookup) of `key` finds now; fast if the probe's candidate is it.
     #[inline]
     pub fn get_verified(&self, key: &E::Key, probe: &Probe) -> Option<(ConnId, Direction)> {
-        if let Candidate::Item(item) = probe.candidate
+        if let Some(item) = probe.candidate.item()
             && !self.crossed
             && self.answers(item, key)
         {

@@ -24,14 +24,20 @@ impl<E: Entry> ConnTable<E> {
     /// connection is gone.
     #[inline]
     pub fn set_expiry(&mut self, id: ConnId, at_ms: u64) -> bool {
+        self.touch(id, at_ms).is_some()
+    }
+
+    /// [`set_expiry`](Self::set_expiry) and [`get_mut`](Self::get_mut) in one, as a packet needs them.
+    #[inline]
+    pub fn touch(&mut self, id: ConnId, at_ms: u64) -> Option<&mut E> {
         let expiry = self.epoch.tick_at(at_ms);
-        let Some(slot) = self.slab.live_mut(id) else { return false };
+        let slot = self.slab.live_mut(id)?;
         slot.link.expiry = expiry;
         let armed = slot.link.armed;
         if expiry < self.wheel.tick_of(armed) {
             self.rearm(id.index, armed, expiry);
         }
-        true
+        Some(&mut self.slab.slot_mut(id.index).entry)
     }
 
     /// When a connection ends, in milliseconds. `None` if it has.
@@ -104,6 +110,7 @@ impl<E: Entry> ConnTable<E> {
         }
     }
 
+    #[inline(never)]
     fn rearm(&mut self, at: u32, armed: u16, tick: u32) {
         self.wheel.disarm(at, armed);
         let armed = self.wheel.arm(at, tick);
