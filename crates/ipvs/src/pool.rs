@@ -244,10 +244,10 @@ mod tests {
 
     #[test]
     fn a_large_pool_is_nearly_used_up_before_the_search_gives_up() {
-        let pool = pool(&["10.0.2.200"], 1024..=65535);
+        let pool = pool(&["10.0.2.200"], 1024..=17_407);
         let got = exhaust(&pool, Family::V4, Slot(5), &steering(1), WorkerId(0));
-        assert!(got.len() > 64_512 * 97 / 100, "{}", got.len());
-        assert!(got[..100].iter().all(|&(_, port)| port as u8 == 5));
+        assert!(got.len() > 16_384 * 97 / 100, "{}", got.len());
+        assert!(got[..60].iter().all(|&(_, port)| port as u8 == 5));
     }
 
     #[test]

@@ -14,7 +14,7 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 
-use wire::{Fragment, PacketInfo, parse};
+use wire::{Family, Fragment, PacketInfo, parse_quoted, protocol};
 
 use crate::siphash::siphash13;
 use crate::{Protocol, Snapshot, WorkerId};
@@ -130,9 +130,11 @@ pub fn owner(snapshot: &Snapshot, frame: &[u8], info: &PacketInfo) -> Option<Wor
 
 /// The slot that decides the owner.
 pub fn slot(snapshot: &Snapshot, frame: &[u8], info: &PacketInfo) -> Option<Slot> {
-    match Flow::of(frame, info) {
-        Some(flow) => flow_slot(snapshot, &flow),
-        None => quoted_flow(frame, info).and_then(|flow| quoted_slot(snapshot, &flow)),
+    match (info.family, info.protocol) {
+        (Family::V4, protocol::ICMP) | (Family::V6, protocol::ICMPV6) => {
+            quoted_slot(snapshot, &quoted_flow(frame, info)?)
+        }
+        _ => flow_slot(snapshot, &Flow::of(frame, info)?),
     }
 }
 
@@ -185,7 +187,7 @@ fn reply_slot(snapshot: &Snapshot, flow: &Flow) -> Option<Slot> {
 
 /// The packet that an ICMP error is about, or the one inside it if that was a tunnel's.
 fn quoted_flow(frame: &[u8], info: &PacketInfo) -> Option<Flow> {
-    let quoted = parse::parse_quoted(frame, info)?;
+    let quoted = parse_quoted(frame, info)?;
     Flow::of(frame, &quoted.packet).or_else(|| {
         let packet = frame.get(usize::from(quoted.packet.l4)..usize::from(quoted.packet.end))?;
         tunnelled_flow(quoted.packet.protocol, packet)
@@ -194,16 +196,17 @@ fn quoted_flow(frame: &[u8], info: &PacketInfo) -> Option<Flow> {
 
 /// The flow of a packet inside an IP-in-IP header with this protocol number; four bytes behind its header suffice.
 fn tunnelled_flow(outer_protocol: u8, packet: &[u8]) -> Option<Flow> {
-    const IPV4_IN_IP: u8 = 4;
-    const IPV6_IN_IP: u8 = 41;
     let (number, src, dst, l4): (u8, IpAddr, IpAddr, usize) = match outer_protocol {
-        IPV4_IN_IP => {
+        protocol::IPIP => {
             let header = packet.first_chunk::<20>()?;
             let address =
                 |at: usize| Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]).into();
+            if header[0] & 15 < 5 {
+                return None;
+            }
             (header[9], address(12), address(16), usize::from(header[0] & 15) * 4)
         }
-        IPV6_IN_IP => {
+        protocol::IPV6 => {
             let (header, _) = packet.split_first_chunk::<40>()?;
             let address = |bytes: &[u8]| <[u8; 16]>::try_from(bytes).map(IpAddr::from).ok();
             (header[6], address(&header[8..24])?, address(&header[24..40])?, 40)
@@ -223,4 +226,345 @@ fn quoted_slot(snapshot: &Snapshot, quoted: &Flow) -> Option<Slot> {
         .or_else(|| service_slot(snapshot, &reply))
         .or_else(|| service_slot(snapshot, quoted))
         .or_else(|| reply_slot(snapshot, &reply))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::{Pool, Pools, allocate};
+    use crate::{
+        Dest, DestId, LocalPool, Method, PoolId, Rng, SchedulerKind, Service, ServiceId, ServiceKey,
+        ServiceTable, Settings, Timeouts,
+    };
+    use core::net::Ipv6Addr;
+    use inet::{Address, AddressRole, Iface, IfaceId, Net, NetConfig, PortIndex};
+    use proptest::prelude::*;
+    use std::sync::Arc;
+    use wire::ether::MacAddr;
+    use wire::testing::Frame;
+
+    const METHODS: [Method; 4] = [Method::Masquerade, Method::Tunnel, Method::DirectRouting, Method::Fullnat];
+    const NAT_RULES: [NatSteering; 3] = [
+        NatSteering::Address { v4_prefix: 32, v6_prefix: 128 },
+        NatSteering::Address { v4_prefix: 24, v6_prefix: 56 },
+        NatSteering::Endpoint,
+    ];
+
+    struct Sides {
+        vip: IpAddr,
+        server: IpAddr,
+        local: IpAddr,
+        own: IpAddr,
+    }
+
+    fn sides(family: Family) -> Sides {
+        let parse = |v4: &str, v6: &str| if family == Family::V4 { v4 } else { v6 }.parse().unwrap();
+        Sides {
+            vip: parse("192.0.2.100", "2001:db8:1::100"),
+            server: parse("10.0.2.11", "2001:db8:2::b"),
+            local: parse("10.0.2.200", "2001:db8:2::200"),
+            own: parse("10.0.2.1", "2001:db8:2::1"),
+        }
+    }
+
+    fn local_pool() -> LocalPool {
+        let addrs = [sides(Family::V4).local, sides(Family::V6).local].into();
+        LocalPool { id: PoolId(0), name: "lan".into(), addrs, ports: 1024..=65535 }
+    }
+
+    /// For both families, TCP and UDP: port 80 with one destination of the method, at its port 8080.
+    fn snapshot(methods: &[Method], nat: NatSteering, workers: u16) -> Snapshot {
+        let iface = Iface {
+            id: IfaceId(0),
+            name: "lan".into(),
+            port: PortIndex(0),
+            vlan: None,
+            mac: MacAddr([2, 0, 0, 0, 0, 1]),
+            mtu: 1500,
+        };
+        let mut net = NetConfig { ifaces: vec![iface], ..NetConfig::default() };
+        let mut services = Vec::new();
+        for family in [Family::V4, Family::V6] {
+            let Sides { vip, server, local, own } = sides(family);
+            for (addr, role) in
+                [(vip, AddressRole::Host), (own, AddressRole::Host), (local, AddressRole::Local)]
+            {
+                let prefix_len = if addr.is_ipv4() { 32 } else { 128 };
+                net.addresses.push(Address { iface: IfaceId(0), addr, prefix_len, role });
+            }
+            for (protocol, &method) in
+                Protocol::ALL.into_iter().flat_map(|p| methods.iter().map(move |m| (p, m)))
+            {
+                let id = services.len() as u32;
+                let dests = [Dest {
+                    id: DestId(id),
+                    addr: server,
+                    port: 8080 + id as u16,
+                    method,
+                    weight: 1,
+                    upper: 0,
+                    lower: 0,
+                }];
+                let port = 80 + METHODS.iter().position(|&m| m == method).unwrap() as u16;
+                services.push(Arc::new(Service {
+                    id: ServiceId(id),
+                    key: ServiceKey::Address { protocol, addr: vip, port },
+                    scheduler: SchedulerKind::Rr,
+                    pool: Some(PoolId(0)),
+                    dests: dests.into(),
+                    epoch: 0,
+                }));
+            }
+        }
+        Snapshot {
+            generation: 1,
+            net: Net::build(net).unwrap(),
+            services: ServiceTable::build(services).unwrap(),
+            pools: Pools::build(&[local_pool()]),
+            steering: Steering::new(workers, [3; 16], nat),
+            timeouts: Timeouts::default(),
+            settings: Settings::default(),
+        }
+    }
+
+    fn owner_of(snapshot: &Snapshot, slot: Option<Slot>) -> Option<WorkerId> {
+        slot.map(|slot| snapshot.steering.owner_of(slot))
+    }
+
+    fn address() -> impl Strategy<Value = IpAddr> {
+        prop_oneof![
+            any::<u32>().prop_map(|n| IpAddr::V4((0xc633_0000 | n & 0xffff).into())),
+            any::<u64>().prop_map(|n| IpAddr::V6(((0x2001_0db8_000c_u128 << 80) | u128::from(n)).into())),
+        ]
+    }
+
+    /// The destination's endpoint behind the service that a client's packet goes to.
+    fn server_of(snapshot: &Snapshot, request: &Flow) -> (IpAddr, u16) {
+        let service = snapshot.services.find(request.protocol, request.dst.0, request.dst.1).unwrap();
+        (service.dests[0].addr, service.dests[0].port)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        /// Whatever the method, family, rule and number of workers: all that belongs to a connection has one owner.
+        #[test]
+        fn both_directions_and_errors_have_one_owner(
+            addr in address(),
+            port in 1_u16..,
+            method in prop::sample::select(METHODS.to_vec()),
+            together in any::<bool>(),
+            protocol in prop::sample::select(Protocol::ALL.to_vec()),
+            nat in prop::sample::select(NAT_RULES.to_vec()),
+            workers in 1_u16..=64,
+            seed in any::<u64>(),
+        ) {
+            let alone = [method];
+            let snapshot = snapshot(if together { &METHODS } else { &alone }, nat, workers);
+            let family = crate::model::family_of(addr);
+            let vip = sides(family).vip;
+            let vport = 80 + METHODS.iter().position(|&m| m == method).unwrap() as u16;
+            let request = Flow { protocol, src: (addr, port), dst: (vip, vport) };
+            let server = server_of(&snapshot, &request);
+            let slot = flow_slot(&snapshot, &request);
+            let want = owner_of(&snapshot, slot);
+            prop_assert!(want.is_some_and(|worker| worker.0 < workers));
+
+            // What the destination sees, and so answers or complains about.
+            let forwarded = match method {
+                Method::Tunnel | Method::DirectRouting => request,
+                Method::Masquerade => Flow { dst: server, ..request },
+                Method::Fullnat => {
+                    let local = allocate(
+                        &Pool::new(&local_pool()), family, slot.unwrap(), &snapshot.steering, want.unwrap(),
+                        &mut Rng::new(seed), |_, port| seed % 3 != 0 || port as u8 != slot.unwrap().0,
+                    );
+                    Flow { protocol, src: local.unwrap(), dst: server }
+                }
+            };
+            let about_request = quoted_slot(&snapshot, &forwarded);
+            prop_assert_eq!(owner_of(&snapshot, about_request), want, "error about the request");
+            if !method.input_only() {
+                let reply = flow_slot(&snapshot, &forwarded.reversed());
+                prop_assert_eq!(owner_of(&snapshot, reply), want, "reply");
+                let about_reply = quoted_slot(&snapshot, &request.reversed());
+                prop_assert_eq!(owner_of(&snapshot, about_reply), want, "error about the reply");
+            }
+        }
+
+        /// Under the address rule a client's network stays together, for services that masquerade only.
+        #[test]
+        fn a_masked_network_stays_together(low in any::<[u16; 2]>(), ports in any::<[u16; 2]>()) {
+            let steering = Steering::new(16, [9; 16], NAT_RULES[1]);
+            let v4 = low.map(|n| IpAddr::V4((0xc633_6400 | u32::from(n & 0xff)).into()));
+            let v6 = low.map(|n| IpAddr::V6(((0x2001_0db8_000c_u128 << 80) | u128::from(n)).into()));
+            for addrs in [v4, v6] {
+                prop_assert_eq!(
+                    steering.client_slot(addrs[0], ports[0], true),
+                    steering.client_slot(addrs[1], ports[1], true)
+                );
+            }
+        }
+    }
+
+    fn owner_of_frame(snapshot: &Snapshot, frame: &[u8]) -> Option<WorkerId> {
+        let Ok(wire::Parsed::Ip(info)) = wire::parse(frame) else { panic!("no IP packet: {frame:?}") };
+        owner(snapshot, frame, &info)
+    }
+
+    /// What the destination gets of a request, and what it sends back, as frames.
+    fn forwarded_frame(method: Method, client: IpAddr, sides: &Sides, local_port: u16) -> (Vec<u8>, Vec<u8>) {
+        let sport = if method == Method::Fullnat { local_port } else { 3000 };
+        let near = if method == Method::Fullnat { sides.local } else { client };
+        let dport = 8080;
+        match method {
+            Method::Tunnel | Method::DirectRouting => {
+                let request = Frame::new(client, sides.vip).tcp(3000, 80, 2).build();
+                let outer = if client.is_ipv4() { protocol::IPIP } else { protocol::IPV6 };
+                let tunnel = Frame::new(sides.own, sides.server).raw(outer).quote(&request, 1500).build();
+                (if method == Method::Tunnel { tunnel } else { request.clone() }, request)
+            }
+            Method::Masquerade | Method::Fullnat => (
+                Frame::new(near, sides.server).tcp(sport, dport, 2).build(),
+                Frame::new(sides.server, near).tcp(dport, sport, 0x12).build(),
+            ),
+        }
+    }
+
+    #[test]
+    fn frames_of_a_connection_and_errors_about_them_have_one_owner() {
+        for (method, (family, client)) in METHODS.into_iter().flat_map(|method| {
+            [(Family::V4, "198.51.100.7"), (Family::V6, "2001:db8:c::7")].map(|client| (method, client))
+        }) {
+            let name = format!("{method:?} {family:?}");
+            let client: IpAddr = client.parse().unwrap();
+            let (sides, error) = (sides(family), if family == Family::V4 { 3 } else { 1 });
+            let mut snapshot = snapshot(&[method], NatSteering::Endpoint, 64);
+            // One service on port 80 whichever the method.
+            let service = Service {
+                key: ServiceKey::Address { protocol: Protocol::Tcp, addr: sides.vip, port: 80 },
+                dests: [Dest { port: 8080, addr: sides.server, ..first_dest(&snapshot) }].into(),
+                ..(**snapshot.services.iter().next().unwrap()).clone()
+            };
+            snapshot.services = ServiceTable::build(vec![Arc::new(service)]).unwrap();
+
+            let request = Frame::new(client, sides.vip).tcp(3000, 80, 2).build();
+            let want = owner_of_frame(&snapshot, &request);
+            assert!(want.is_some(), "{name}");
+            let local_port = 0x4000 | u16::from(snapshot.steering.client_slot(client, 3000, true).0);
+            let (forwarded, reply) = forwarded_frame(method, client, &sides, local_port);
+            assert_eq!(owner_of_frame(&snapshot, &reply), want, "{name}: reply");
+            let back_to = if method == Method::Fullnat { sides.local } else { sides.own };
+            for max in [84, 1280] {
+                let about = Frame::new(sides.server, back_to).icmp(error, 0, 0).quote(&forwarded, max);
+                assert_eq!(owner_of_frame(&snapshot, &about.build()), want, "{name}: error, {max} bytes");
+            }
+            let answer = Frame::new(sides.vip, client).tcp(80, 3000, 0x12).build();
+            let about = Frame::new(client, sides.vip).icmp(error, 0, 0).quote(&answer, 1280).build();
+            assert_eq!(owner_of_frame(&snapshot, &about), want, "{name}: error about the answer");
+            let echo = Frame::new(client, sides.vip).echo_request(1, 1).build();
+            assert_eq!(owner_of_frame(&snapshot, &echo), None, "{name}: echo");
+        }
+    }
+
+    fn first_dest(snapshot: &Snapshot) -> Dest {
+        snapshot.services.iter().next().unwrap().dests[0].clone()
+    }
+
+    #[test]
+    fn what_concerns_no_connection_has_no_owner() {
+        let snapshot = snapshot(&[Method::Fullnat, Method::DirectRouting], NatSteering::Endpoint, 4);
+        let Sides { vip, server, own, .. } = sides(Family::V4);
+        let client: IpAddr = [198, 51, 100, 7].into();
+        for (name, dst) in [
+            ("host's own address", (own, 22)),
+            ("VIP, other port", (vip, 443)),
+            ("passing through", (server, 80)),
+        ] {
+            let flow = Flow { protocol: Protocol::Tcp, src: (client, 4000), dst };
+            assert_eq!(flow_slot(&snapshot, &flow), None, "{name}");
+            assert_eq!(quoted_slot(&snapshot, &flow), None, "error about {name}");
+        }
+    }
+
+    #[test]
+    fn replies_of_removed_destinations_still_find_their_owner() {
+        let snapshot = snapshot(&[Method::Masquerade], NatSteering::Endpoint, 4);
+        let client: (IpAddr, u16) = ([198, 51, 100, 7].into(), 4000);
+        let gone = ([10, 0, 2, 99].into(), 8080);
+        let reply = Flow { protocol: Protocol::Tcp, src: gone, dst: client };
+        let want = snapshot.steering.client_slot(client.0, client.1, true);
+        assert_eq!(flow_slot(&snapshot, &reply), Some(want));
+    }
+
+    #[test]
+    fn clients_spread_over_slots_and_workers() {
+        for workers in [1_u16, 3, 64, 256] {
+            let steering = Steering::new(workers, [1; 16], NatSteering::Endpoint);
+            let mut counts = vec![0; usize::from(workers)];
+            for n in 0..100_000_u32 {
+                let slot = steering.client_slot([198, 51, (n >> 8) as u8, n as u8].into(), n as u16, false);
+                counts[usize::from(steering.owner_of(slot).0)] += 1;
+            }
+            let fair = 100_000 / u32::from(workers);
+            assert!(
+                counts.iter().all(|&count| (fair / 2..=fair * 2).contains(&count)),
+                "{workers}: {counts:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_slot_has_one_owner_that_lists_it() {
+        for workers in [1, 2, 5, 64, 256] {
+            let steering = Steering::new(workers, [0; 16], NatSteering::Endpoint);
+            let mut listed = 0;
+            for worker in (0..workers).map(WorkerId) {
+                listed += steering.slots(worker).len();
+                assert!(steering.slots(worker).iter().all(|&slot| steering.owner_of(slot) == worker));
+            }
+            assert_eq!(listed, SLOTS);
+            assert!(steering.slots(WorkerId(workers)).is_empty());
+        }
+    }
+
+    #[test]
+    fn prefixes_mask_as_many_bits_as_they_say() {
+        for (prefix, want) in [(0, 0), (8, 0xff00_0000), (32, u32::MAX), (40, u32::MAX)] {
+            assert_eq!(mask_v4(prefix), want, "/{prefix}");
+        }
+        for (prefix, want) in [(0, 0), (64, u128::from(u64::MAX) << 64), (128, u128::MAX), (255, u128::MAX)] {
+            assert_eq!(mask_v6(prefix), want, "/{prefix}");
+        }
+    }
+
+    #[test]
+    fn the_flow_inside_a_tunnel_is_read_from_what_is_quoted() {
+        let mut v4 = vec![0; 24];
+        v4[0] = 0x46;
+        v4[9] = 17;
+        v4[12..16].copy_from_slice(&[198, 51, 100, 7]);
+        v4[16..20].copy_from_slice(&[192, 0, 2, 100]);
+        v4.extend([0x10, 0x01, 0, 53]);
+        let want = Flow {
+            protocol: Protocol::Udp,
+            src: ([198, 51, 100, 7].into(), 0x1001),
+            dst: ([192, 0, 2, 100].into(), 53),
+        };
+        assert_eq!(tunnelled_flow(protocol::IPIP, &v4), Some(want));
+        let (src, dst): (Ipv6Addr, Ipv6Addr) =
+            ("2001:db8:c::7".parse().unwrap(), "2001:db8:1::100".parse().unwrap());
+        let mut v6 = vec![0x60, 0, 0, 0, 0, 4, 6, 64];
+        v6.extend(src.octets());
+        v6.extend(dst.octets());
+        v6.extend([0x10, 0x01, 0, 80]);
+        let want = Flow { protocol: Protocol::Tcp, src: (src.into(), 0x1001), dst: (dst.into(), 80) };
+        assert_eq!(tunnelled_flow(protocol::IPV6, &v6), Some(want));
+        for (protocol, packet) in [(protocol::IPIP, &v4), (protocol::IPV6, &v6)] {
+            for len in 0..packet.len() {
+                assert_eq!(tunnelled_flow(protocol, &packet[..len]), None, "{protocol}, {len} bytes");
+            }
+        }
+        assert_eq!(tunnelled_flow(47, &v4), None);
+    }
 }

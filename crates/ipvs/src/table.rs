@@ -53,6 +53,8 @@ pub struct ServiceTable {
     by_id: Vec<Option<u32>>,
     /// Entry and index among its destinations, by destination id.
     by_dest: Vec<Option<(u32, u32)>>,
+    /// Addresses that have a service on any port.
+    addresses: HashSet<(Protocol, IpAddr)>,
     /// Masquerade destinations; port 0 where the service has port 0, for any.
     real_servers: HashSet<Endpoint>,
 }
@@ -77,6 +79,7 @@ impl ServiceTable {
         if self.by_key.insert((protocol, addr, port), entry).is_some() {
             return Err(TableError::DuplicateKey(service.key));
         }
+        self.addresses.insert((protocol, addr));
         for (index, dest) in service.dests.iter().enumerate() {
             if claim(&mut self.by_dest, dest.id.0, (entry, index as u32)).is_some() {
                 return Err(TableError::DuplicateDest(dest.id));
@@ -106,6 +109,11 @@ impl ServiceTable {
         let index =
             self.by_key.get(&(protocol, addr, port)).or_else(|| self.by_key.get(&(protocol, addr, 0)))?;
         Some(&self.entries[*index as usize])
+    }
+
+    /// Whether any service of this protocol has the address: fragments without ports may belong to it.
+    pub fn serves(&self, protocol: Protocol, addr: IpAddr) -> bool {
+        self.addresses.contains(&(protocol, addr))
     }
 
     /// The service with this id.
@@ -161,4 +169,142 @@ fn claim<T: Clone>(list: &mut Vec<Option<T>>, index: u32, value: T) -> Option<T>
         list.resize(index + 1, None);
     }
     list[index].replace(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SchedulerKind;
+
+    const VIP: [u8; 4] = [192, 0, 2, 100];
+
+    fn service(id: u32, protocol: Protocol, port: u16, dests: &[Dest]) -> Arc<Service> {
+        Arc::new(Service {
+            id: ServiceId(id),
+            key: ServiceKey::Address { protocol, addr: VIP.into(), port },
+            scheduler: SchedulerKind::Rr,
+            pool: None,
+            dests: dests.into(),
+            epoch: 0,
+        })
+    }
+
+    fn dest(id: u32, method: Method, port: u16) -> Dest {
+        Dest {
+            id: DestId(id),
+            addr: [10, 0, 2, id as u8].into(),
+            port,
+            method,
+            weight: 1,
+            upper: 0,
+            lower: 0,
+        }
+    }
+
+    #[test]
+    fn the_exact_port_goes_before_port_zero() {
+        use Protocol::{Tcp, Udp};
+        let table = ServiceTable::build(vec![
+            service(1, Tcp, 0, &[]),
+            service(2, Tcp, 80, &[]),
+            service(3, Udp, 53, &[]),
+        ])
+        .unwrap();
+        for (name, protocol, port, want) in [
+            ("exact", Tcp, 80, Some(2)),
+            ("any port", Tcp, 443, Some(1)),
+            ("port 0 itself", Tcp, 0, Some(1)),
+            ("other protocol", Udp, 53, Some(3)),
+            ("other protocol has no port 0", Udp, 80, None),
+        ] {
+            let found = table.find(protocol, VIP.into(), port).map(|service| service.id.0);
+            assert_eq!(found, want, "{name}");
+        }
+        let other = [192, 0, 2, 101].into();
+        assert!(table.find(Tcp, other, 80).is_none());
+        assert!(table.serves(Udp, VIP.into()) && !table.serves(Udp, other));
+    }
+
+    #[test]
+    fn an_ipv4_mapped_address_is_another_one() {
+        let table = ServiceTable::build(vec![service(0, Protocol::Tcp, 80, &[])]).unwrap();
+        let mapped = std::net::Ipv4Addr::from(VIP).to_ipv6_mapped();
+        assert!(table.find(Protocol::Tcp, mapped.into(), 80).is_none());
+    }
+
+    #[test]
+    fn ids_lead_to_services_and_destinations() {
+        let dests = [dest(7, Method::Fullnat, 80), dest(3, Method::Tunnel, 80)];
+        let table = ServiceTable::build(vec![service(5, Protocol::Tcp, 80, &dests)]).unwrap();
+        assert_eq!(table.service(ServiceId(5)).unwrap().id, ServiceId(5));
+        assert_eq!(table.dest(DestId(3)).map(|(s, d)| (s.id.0, d.id.0)), Some((5, 3)));
+        for missing in [0, 4, 6, u32::MAX] {
+            assert!(table.service(ServiceId(missing)).is_none(), "{missing}");
+        }
+        for missing in [0, 4, 8, u32::MAX] {
+            assert!(table.dest(DestId(missing)).is_none(), "{missing}");
+        }
+    }
+
+    #[test]
+    fn real_servers_are_known_by_the_port_that_they_answer_from() {
+        use Method::{DirectRouting, Masquerade};
+        let table = ServiceTable::build(vec![
+            service(0, Protocol::Tcp, 80, &[dest(1, Masquerade, 8080), dest(2, Masquerade, 0)]),
+            service(1, Protocol::Tcp, 0, &[dest(3, Masquerade, 0)]),
+            service(2, Protocol::Tcp, 81, &[dest(4, DirectRouting, 81)]),
+        ])
+        .unwrap();
+        for (name, server, port, want) in [
+            ("its own port", 1, 8080, true),
+            ("another port", 1, 80, false),
+            ("the service's port", 2, 80, true),
+            ("any port", 3, 12_345, true),
+            ("not masquerade", 4, 81, false),
+        ] {
+            let addr = [10, 0, 2, server].into();
+            assert_eq!(table.is_real_server(Protocol::Tcp, addr, port), want, "{name}");
+            assert!(!table.is_real_server(Protocol::Udp, addr, port), "{name}, UDP");
+        }
+        assert!(table.any_masquerade());
+        assert_eq!(table.masquerades(Protocol::Tcp, VIP.into(), 80), Some(true));
+        assert_eq!(table.masquerades(Protocol::Tcp, VIP.into(), 81), Some(false));
+        assert!(!ServiceTable::default().any_masquerade());
+    }
+
+    #[test]
+    fn what_would_break_the_index_is_refused() {
+        let dests = [dest(1, Method::Tunnel, 80)];
+        let one = || service(0, Protocol::Tcp, 80, &dests);
+        for (name, second, want) in [
+            ("id", service(0, Protocol::Tcp, 81, &[]), TableError::DuplicateService(ServiceId(0))),
+            ("key", service(1, Protocol::Tcp, 80, &[]), TableError::DuplicateKey(one().key)),
+            ("destination", service(1, Protocol::Tcp, 81, &dests), TableError::DuplicateDest(DestId(1))),
+        ] {
+            assert_eq!(ServiceTable::build(vec![one(), second]).err(), Some(want), "{name}");
+            assert!(!want.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn services_are_shared_not_copied() {
+        let first = ServiceTable::build(vec![service(0, Protocol::Tcp, 80, &[])]).unwrap();
+        let second = ServiceTable::build(first.iter().cloned().collect()).unwrap();
+        let id = ServiceId(0);
+        assert!(Arc::ptr_eq(first.shared(id).unwrap(), second.shared(id).unwrap()));
+    }
+
+    #[test]
+    fn ten_thousand_services_are_all_found() {
+        let services: Vec<_> = (0..10_000_u32)
+            .map(|n| service(n, Protocol::Tcp, n as u16 + 1, &[dest(n, Method::Masquerade, 80)]))
+            .collect();
+        let table = ServiceTable::build(services).unwrap();
+        assert_eq!(table.len(), 10_000);
+        for n in 0..10_000_u32 {
+            let port = n as u16 + 1;
+            assert_eq!(table.find(Protocol::Tcp, VIP.into(), port).map(|s| s.id.0), Some(n));
+            assert_eq!(table.dest(DestId(n)).map(|(s, _)| s.id.0), Some(n));
+        }
+    }
 }

@@ -207,7 +207,8 @@ impl Schedulers {
         }
     }
 
-    /// Whether the destination takes no more connections because of its upper threshold [IP_VS_DEST_F_OVERLOAD].
+    /// Whether the destination took no more connections, because of its upper threshold, when it was last considered
+    /// [IP_VS_DEST_F_OVERLOAD].
     pub fn is_overloaded(&self, dest: &Dest) -> bool {
         self.overload.is_set(dest)
     }

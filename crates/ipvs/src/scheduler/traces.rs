@@ -1,1 +1,334 @@
+//! The schedulers against picks recorded from Linux 6.1; servers are numbered as they were added, 0 is none. Recordings
+//! with half-open and with established connections have the same picks: both count as active.
 
+use super::*;
+use crate::{DestId, Method, Protocol, ServiceId, ServiceKey};
+
+/// What an operator or a client does.
+enum Step {
+    Add(u32, u32),
+    Edit(u32, u32),
+    Del(u32),
+    Scheduler(SchedulerKind),
+    /// Connections that are made and stay.
+    Picks(&'static str),
+    /// A connection to this server goes.
+    Close(u32),
+}
+
+use Step::{Add, Close, Del, Edit, Picks, Scheduler as Sched};
+
+/// A service with one worker, changed as an operator changes it: one snapshot a command.
+struct Bench {
+    service: Service,
+    table: ServiceTable,
+    schedulers: Schedulers,
+    shared: Vec<Arc<WorkerShared>>,
+}
+
+impl Bench {
+    fn new(scheduler: SchedulerKind, workers: u16, worker: WorkerId) -> Self {
+        let limits = Limits { services: 1, dests: 16, ..Limits::default() };
+        let key = ServiceKey::Address { protocol: Protocol::Tcp, addr: [192, 0, 2, 100].into(), port: 80 };
+        let service = Service { id: ServiceId(0), key, scheduler, pool: None, dests: Box::new([]), epoch: 0 };
+        let shared = (0..workers).map(|_| Arc::new(WorkerShared::new(&limits))).collect();
+        let schedulers = Schedulers::new(worker, &limits);
+        let mut bench = Self { service, table: ServiceTable::default(), schedulers, shared };
+        bench.publish();
+        bench
+    }
+
+    fn publish(&mut self) {
+        self.service.epoch += 1;
+        let new = ServiceTable::build(vec![Arc::new(self.service.clone())]).unwrap();
+        self.schedulers.apply(&self.table, &new);
+        self.table = new;
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Vec<Dest>)) {
+        let mut dests = self.service.dests.to_vec();
+        change(&mut dests);
+        self.service.dests = dests.into();
+        self.publish();
+    }
+
+    fn pick(&mut self, now_ms: u64) -> u32 {
+        let Some(index) = self.schedulers.pick(now_ms, &self.service, &self.shared) else { return 0 };
+        let dest = self.service.dests[index].clone();
+        self.shared[usize::from(self.schedulers.worker.0)].dest(dest.id).unwrap().bind(true);
+        self.schedulers.bound(&dest, &self.shared);
+        dest.id.0
+    }
+
+    fn close(&mut self, server: u32) {
+        self.shared[usize::from(self.schedulers.worker.0)].dest(DestId(server)).unwrap().unbind(true);
+        if let Some(dest) = self.service.dests.iter().find(|dest| dest.id.0 == server) {
+            self.schedulers.unbound(dest, &self.shared);
+        }
+    }
+
+    fn run(&mut self, name: &str, steps: &[Step]) {
+        for (number, step) in steps.iter().enumerate() {
+            match *step {
+                Add(server, weight) => self.change(|dests| dests.push(dest(server, weight))),
+                Edit(server, weight) => {
+                    self.change(|dests| dests.iter_mut().find(|d| d.id.0 == server).unwrap().weight = weight);
+                }
+                Del(server) => self.change(|dests| dests.retain(|d| d.id.0 != server)),
+                Sched(kind) => {
+                    self.service.scheduler = kind;
+                    self.publish();
+                }
+                Picks(want) => {
+                    let want: Vec<u32> = want.split_whitespace().map(|n| n.parse().unwrap()).collect();
+                    let got: Vec<u32> = want.iter().map(|_| self.pick(0)).collect();
+                    assert_eq!(got, want, "{name}, step {number}");
+                }
+                Close(server) => self.close(server),
+            }
+        }
+    }
+}
+
+fn dest(server: u32, weight: u32) -> Dest {
+    let addr = [10, 0, 2, 10 + server as u8].into();
+    Dest { id: DestId(server), addr, port: 80, method: Method::DirectRouting, weight, upper: 0, lower: 0 }
+}
+
+#[test]
+fn picks_with_fixed_weights() {
+    use SchedulerKind::{Lc, Rr, Wlc, Wrr};
+    let rotating = "3 2 1 3 2 1 3 2 1 3 2 1 3 2 1 3 2 1 3 2 1 3 2 1 3 2 1 3 2 1 3 2";
+    let two = "2 1 2 1 2 1 2 1 2 1 2 1 2 1 2 1 2 1 2 1 2 1 2 1 2 1 2 1 2 1 2 1";
+    let three_to_one = "2 1 1 1 2 1 1 1 2 1 1 1 2 1 1 1 2 1 1 1 2 1 1 1 2 1 1 1 2 1 1 1";
+    let four = "4 3 2 1 4 3 2 1 4 3 2 1 4 3 2 1 4 3 2 1 4 3 2 1 4 3 2 1 4 3 2 1";
+    let recorded: [(&str, SchedulerKind, &[u32], &'static str); 13] = [
+        ("rr_1_1_1", Rr, &[1, 1, 1], rotating),
+        ("rr_3_1_0", Rr, &[3, 1, 0], two),
+        ("wrr_1_1_1", Wrr, &[1, 1, 1], rotating),
+        ("wrr_1_2_3", Wrr, &[1, 2, 3], "3 2 1 3 3 2 3 2 1 3 3 2 3 2 1 3 3 2 3 2 1 3 3 2 3 2 1 3 3 2 3 2"),
+        ("wrr_3_1_0", Wrr, &[3, 1, 0], three_to_one),
+        (
+            "wrr_4_2_6_1",
+            Wrr,
+            &[4, 2, 6, 1],
+            "4 3 2 1 3 3 3 1 3 1 3 2 1 4 3 2 1 3 3 3 1 3 1 3 2 1 4 3 2 1 3 3",
+        ),
+        ("lc_1_2_3", Lc, &[1, 2, 3], rotating),
+        ("lc_3_1_0_est", Lc, &[3, 1, 0], two),
+        ("lc_4_2_6_1_est", Lc, &[4, 2, 6, 1], four),
+        ("wlc_1_1_1", Wlc, &[1, 1, 1], rotating),
+        ("wlc_1_2_3", Wlc, &[1, 2, 3], "3 2 1 3 2 3 3 2 1 3 2 3 3 2 1 3 2 3 3 2 1 3 2 3 3 2 1 3 2 3 3 2"),
+        ("wlc_3_1_0", Wlc, &[3, 1, 0], three_to_one),
+        (
+            "wlc_4_2_6_1",
+            Wlc,
+            &[4, 2, 6, 1],
+            "4 3 2 1 3 1 3 3 2 1 3 1 3 4 3 2 1 3 1 3 3 2 1 3 1 3 4 3 2 1 3 1",
+        ),
+    ];
+    for (name, kind, weights, picks) in recorded {
+        let mut bench = Bench::new(kind, 1, WorkerId(0));
+        for (server, &weight) in (1..).zip(weights) {
+            bench.run(name, &[Add(server, weight)]);
+        }
+        bench.run(name, &[Picks(picks)]);
+    }
+}
+
+#[test]
+fn picks_of_rr_while_servers_come_and_go() {
+    Bench::new(SchedulerKind::Rr, 1, WorkerId(0)).run(
+        "rr_edit",
+        &[
+            Add(1, 1),
+            Add(2, 1),
+            Add(3, 1),
+            Picks("3 2 1 3"),
+            Add(4, 1),
+            Picks("2 1 4 3 2 1"),
+            Del(3),
+            Picks("4 2 1 4 2 1"),
+            Edit(2, 0),
+            Picks("4 1 4 1 4"),
+            Edit(2, 1),
+            Picks("2 1 4 2 1"),
+            Sched(SchedulerKind::Wrr),
+            Picks("4 2 1 4 2"),
+            Sched(SchedulerKind::Rr),
+            Picks("4 2 1 4 2"),
+        ],
+    );
+}
+
+#[test]
+fn picks_of_wrr_while_weights_change() {
+    Bench::new(SchedulerKind::Wrr, 1, WorkerId(0)).run(
+        "wrr_edit",
+        &[
+            Add(1, 1),
+            Add(2, 2),
+            Add(3, 3),
+            Picks("3 2 1 3 3"),
+            Edit(1, 5),
+            Picks("3 2 1 3 2 1 1 1"),
+            Del(3),
+            Picks("1 1 2 1 2 1 1 1"),
+            Add(4, 2),
+            Picks("1 1 4 2 1 4 2 1 1 1 1 4"),
+            Edit(1, 0),
+            Picks("4 2 4 2 4 2 4 2"),
+        ],
+    );
+}
+
+#[test]
+fn thresholds_overload_and_recover() {
+    let mut bench = Bench::new(SchedulerKind::Rr, 1, WorkerId(0));
+    bench.change(|dests| {
+        dests.push(Dest { upper: 3, lower: 2, ..dest(1, 1) });
+        dests.push(Dest { upper: 2, lower: 0, ..dest(2, 1) });
+    });
+    bench.run("threshold", &[Picks("2 1 2 1 1 0 0 0"), Picks("0 0"), Close(2), Picks("2 0 0 0")]);
+    // Beyond the recording: 3 connections, lower threshold 2.
+    bench.run("threshold, lower", &[Close(1), Picks("0"), Close(1), Picks("1 1 0")]);
+    bench.change(|dests| dests[0].upper = 4);
+    bench.run("threshold raised", &[Picks("1 0")]);
+    bench.change(|dests| dests[0].upper = 0);
+    bench.run("threshold gone", &[Picks("1 1 1")]);
+}
+
+#[test]
+fn nothing_is_picked_where_nothing_admits() {
+    for kind in SchedulerKind::ALL {
+        let mut bench = Bench::new(kind, 1, WorkerId(0));
+        bench.run(kind.name(), &[Picks("0"), Add(1, 0), Add(2, 0), Picks("0 0"), Edit(1, 1), Picks("1 1")]);
+        bench.run(kind.name(), &[Del(1), Picks("0"), Del(2), Picks("0"), Add(3, 2), Picks("3 3")]);
+    }
+}
+
+#[test]
+fn one_snapshot_may_change_many_servers() {
+    for kind in SchedulerKind::ALL {
+        let mut bench = Bench::new(kind, 1, WorkerId(0));
+        bench.change(|dests| dests.extend((1..=5).map(|n| dest(n, n))));
+        for _ in 0..7 {
+            bench.pick(0);
+        }
+        bench.change(|dests| {
+            dests.retain(|d| d.id.0 % 2 == 0);
+            dests.extend([dest(6, 3), dest(7, 1)]);
+        });
+        let picked: std::collections::BTreeSet<u32> = (0..60).map(|_| bench.pick(0)).collect();
+        assert_eq!(picked, [2, 4, 6, 7].into(), "{}", kind.name());
+    }
+}
+
+#[test]
+fn other_workers_loads_count_and_are_read_again_each_millisecond() {
+    for kind in [SchedulerKind::Lc, SchedulerKind::Wlc] {
+        let mut bench = Bench::new(kind, 2, WorkerId(1));
+        bench.run(kind.name(), &[Add(1, 1), Add(2, 1)]);
+        let other = bench.shared[0].clone();
+        for _ in 0..3 {
+            other.dest(DestId(2)).unwrap().bind(true);
+        }
+        assert_eq!([bench.pick(0), bench.pick(0)], [1, 1], "{}", kind.name());
+        for _ in 0..9 {
+            other.dest(DestId(1)).unwrap().bind(true);
+        }
+        assert_eq!(bench.pick(0), 1, "the reading of this millisecond");
+        assert_eq!(bench.pick(1), 2, "a new reading");
+    }
+}
+
+#[test]
+fn other_workers_connections_count_against_the_threshold() {
+    let mut bench = Bench::new(SchedulerKind::Rr, 2, WorkerId(0));
+    bench.change(|dests| dests.push(Dest { upper: 4, ..dest(1, 1) }));
+    let other = bench.shared[1].clone();
+    for _ in 0..3 {
+        other.dest(DestId(1)).unwrap().bind(false);
+    }
+    assert_eq!([bench.pick(0), bench.pick(0)], [1, 0]);
+    other.dest(DestId(1)).unwrap().unbind(false);
+    assert_eq!(bench.pick(5), 0, "three quarters are still there");
+    other.dest(DestId(1)).unwrap().unbind(false);
+    assert_eq!(bench.pick(6), 1);
+}
+
+#[test]
+fn a_service_that_went_leaves_no_state() {
+    let mut bench = Bench::new(SchedulerKind::Rr, 1, WorkerId(0));
+    bench.run("gone", &[Add(1, 1), Add(2, 1), Picks("2")]);
+    let empty = ServiceTable::default();
+    bench.schedulers.apply(&bench.table, &empty);
+    assert_eq!(bench.schedulers.pick(0, &bench.service, &bench.shared), None);
+    bench.schedulers.apply(&empty, &bench.table);
+    bench.run("again", &[Picks("2 1")]);
+}
+
+#[test]
+fn a_shared_service_is_left_alone() {
+    let mut bench = Bench::new(SchedulerKind::Rr, 1, WorkerId(0));
+    bench.run("shared", &[Add(1, 1), Add(2, 1), Picks("2")]);
+    let same = ServiceTable::build(bench.table.iter().cloned().collect()).unwrap();
+    bench.schedulers.apply(&bench.table, &same);
+    bench.run("shared", &[Picks("1 2")]);
+}
+
+mod shares {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Over a whole cycle wrr gives each server exactly its weight, whatever the history.
+        #[test]
+        fn wrr_gives_each_its_weight(
+            before in proptest::collection::vec(0_u32..9, 0..6),
+            weights in proptest::collection::vec(0_u32..9, 1..6),
+            picks in 0_usize..20,
+        ) {
+            let mut bench = Bench::new(SchedulerKind::Wrr, 1, WorkerId(0));
+            bench.change(|dests| dests.extend((1..).zip(&before).map(|(n, &w)| dest(n, w))));
+            for _ in 0..picks {
+                bench.pick(0);
+            }
+            bench.change(|dests| *dests = (1..).zip(&weights).map(|(n, &w)| dest(n, w)).collect());
+            let step = weights.iter().copied().fold(0, crate::math::gcd).max(1);
+            let cycle: u32 = weights.iter().map(|w| w / step).sum();
+            // What is left of the cycle that the change has cut into.
+            for _ in 0..cycle {
+                bench.pick(0);
+            }
+            let mut got = vec![0; weights.len()];
+            for _ in 0..cycle {
+                got[bench.pick(0) as usize - 1] += 1;
+            }
+            let want: Vec<u32> = weights.iter().map(|w| w / step).collect();
+            prop_assert_eq!(got, want);
+        }
+
+        /// Wlc never picks a server whose share is larger than another's.
+        #[test]
+        fn wlc_picks_the_least_share(
+            servers in proptest::collection::vec((0_u32..5, 0_u32..20), 1..8),
+        ) {
+            let mut bench = Bench::new(SchedulerKind::Wlc, 1, WorkerId(0));
+            bench.change(|dests| dests.extend((1..).zip(&servers).map(|(n, s)| dest(n, s.0))));
+            for (n, &(_, conns)) in (1..).zip(&servers) {
+                for _ in 0..conns {
+                    bench.shared[0].dest(DestId(n)).unwrap().bind(true);
+                }
+            }
+            let picked = bench.pick(0);
+            prop_assert_eq!(picked == 0, servers.iter().all(|s| s.0 == 0));
+            if let Some(&(weight, conns)) = (picked as usize).checked_sub(1).map(|n| &servers[n]) {
+                prop_assert!(weight > 0);
+                prop_assert!(servers.iter().filter(|s| s.0 > 0).all(|s| conns * s.0 <= s.1 * weight));
+            }
+        }
+    }
+}

@@ -38,11 +38,9 @@ impl Cursor {
             weights.include(dest);
             self.weights_changed(&weights);
         }
-        self.at = if self.at < change.old.len() && change.added().is_empty() && !change.removed_or_edited() {
-            self.at
-        } else {
-            change.new.len()
-        };
+        if change.removed_or_edited() || !change.added().is_empty() {
+            self.at = change.new.len();
+        }
     }
 
     fn weights_changed(&mut self, weights: &Weights) {
@@ -118,5 +116,78 @@ impl Weights {
 
     fn top(&self) -> u32 {
         self.max.saturating_sub(self.step() - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DestId, Method};
+    use proptest::prelude::*;
+
+    fn dests(weights: &[u32]) -> Vec<Dest> {
+        let dest = |(n, &weight): (u32, &u32)| Dest {
+            id: DestId(n),
+            addr: [10, 0, 2, n as u8].into(),
+            port: 80,
+            method: Method::Tunnel,
+            weight,
+            upper: 0,
+            lower: 0,
+        };
+        (0..).zip(weights).map(dest).collect()
+    }
+
+    /// Round by round, none skipped.
+    fn pick_slowly(cursor: &mut Cursor, dests: &[Dest], admits: &[bool]) -> Option<usize> {
+        if !dests.iter().zip(admits).any(|(dest, &admits)| admits && dest.weight > 0) {
+            return None;
+        }
+        loop {
+            while cursor.at > 0 {
+                cursor.at -= 1;
+                if dests[cursor.at].weight >= cursor.threshold && admits[cursor.at] {
+                    return Some(cursor.at);
+                }
+            }
+            cursor.at = dests.len();
+            cursor.threshold = match cursor.threshold.saturating_sub(cursor.step) {
+                0 => cursor.top,
+                next => next,
+            };
+        }
+    }
+
+    proptest! {
+        /// Skipping rounds that nobody takes part in changes no pick, whoever is overloaded when.
+        #[test]
+        fn skipped_rounds_are_empty(
+            weights in proptest::collection::vec(0_u32..40, 1..6),
+            overloads in proptest::collection::vec(proptest::collection::vec(any::<bool>(), 6), 1..40),
+        ) {
+            let dests = dests(&weights);
+            let (mut quick, mut slow) = (Cursor::new(&dests), Cursor::new(&dests));
+            for admits in overloads {
+                let before = quick.clone();
+                let got = quick.pick(&dests, |index| admits[index]);
+                prop_assert_eq!(got, pick_slowly(&mut slow, &dests, &admits));
+                if got.is_none() {
+                    prop_assert_eq!(quick.at, before.at);
+                    slow = quick.clone();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_weights_neither_overflow_nor_loop() {
+        for weights in [&[u32::MAX, 1][..], &[u32::MAX, u32::MAX - 1], &[u32::MAX, u32::MAX]] {
+            let dests = dests(weights);
+            let mut cursor = Cursor::new(&dests);
+            for overloaded in [2, 0, 1, 0, 2, 1] {
+                let got = cursor.pick(&dests, |index| index != overloaded);
+                assert!(got.is_some_and(|index| index != overloaded), "{weights:?}");
+            }
+        }
     }
 }
