@@ -185,25 +185,22 @@ impl Schedulers {
         let overload = &mut self.overload;
         let admits = |index: usize| {
             let dest = &dests[index];
-            if !alone && dest.upper != 0 {
-                overload.observe(dest, load(index).total());
+            if dest.upper != 0 {
+                let total = load(index).total();
+                overload.recover(dest, total);
+                if !alone {
+                    overload.bound(dest, total);
+                }
             }
             dest.weight > 0 && !overload.is_set(dest)
         };
         order.pick(dests, admits, load)
     }
 
-    /// A connection was bound to the destination, and is counted already.
+    /// A connection was bound to the destination, and is counted already. That one goes needs no such call.
     pub fn bound(&mut self, dest: &Dest, shared: &[Arc<WorkerShared>]) {
         if dest.upper != 0 {
             self.overload.bound(dest, total_load(shared, dest.id).total());
-        }
-    }
-
-    /// A connection let go of the destination, and is no more counted.
-    pub fn unbound(&mut self, dest: &Dest, shared: &[Arc<WorkerShared>]) {
-        if dest.upper != 0 {
-            self.overload.unbound(dest, total_load(shared, dest.id).total());
         }
     }
 

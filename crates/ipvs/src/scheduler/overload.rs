@@ -1,7 +1,8 @@
 //! Which destinations take no more connections until some have gone [IP_VS_DEST_F_OVERLOAD].
 //!
-//! As in the kernel the flag goes up when a connection is bound, and down when one is unbound or the threshold is
-//! raised; in between it stays as it is, whatever the counts.
+//! As in the kernel the flag goes up when a connection is bound, and comes down when few enough are left or when the
+//! threshold is raised; in between it stays as it is, whatever the counts. Whether few enough are left is looked at when a
+//! destination is about to be picked: nothing else asks, and so connections may go without a word.
 
 use super::change::Change;
 use crate::{Dest, Limits};
@@ -26,8 +27,8 @@ impl Overload {
         }
     }
 
-    /// A connection was unbound; `total` no more includes it.
-    pub(super) fn unbound(&mut self, dest: &Dest, total: u32) {
+    /// Few enough may be left; `total` is what there is now.
+    pub(super) fn recover(&mut self, dest: &Dest, total: u32) {
         let below = if dest.lower != 0 {
             total < dest.lower
         } else {
@@ -36,12 +37,6 @@ impl Overload {
         if below || dest.upper == 0 {
             self.set(dest, false);
         }
-    }
-
-    /// Other workers may have bound and unbound connections; `total` is what there is now.
-    pub(super) fn observe(&mut self, dest: &Dest, total: u32) {
-        self.unbound(dest, total);
-        self.bound(dest, total);
     }
 
     /// A higher threshold, or none, ends the overload; so does being a new destination.

@@ -62,9 +62,6 @@ impl Bench {
 
     fn close(&mut self, server: u32) {
         self.shared[usize::from(self.schedulers.worker.0)].dest(DestId(server)).unwrap().unbind(true);
-        if let Some(dest) = self.service.dests.iter().find(|dest| dest.id.0 == server) {
-            self.schedulers.unbound(dest, &self.shared);
-        }
     }
 
     fn run(&mut self, name: &str, steps: &[Step]) {
