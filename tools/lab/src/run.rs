@@ -135,11 +135,13 @@ fn owner_lives(id: &str) -> bool {
     }
 }
 
-/// Field 22 of `/proc/PID/stat`: when the process started.
+/// Field 22 of `/proc/PID/stat`: when the process started; `None` if it is gone, also if only its parent has not
+/// noticed yet.
 fn start_time(pid: u32) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let after_name = stat.rsplit_once(')')?.1;
-    after_name.split_whitespace().nth(19).map(str::to_owned)
+    let mut after_name = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = after_name.next()?;
+    if state == "Z" { None } else { after_name.nth(18).map(str::to_owned) }
 }
 
 /// Ends every process of a run, removes its namespaces, then its folder. Goes on past what fails: something is

@@ -1,0 +1,90 @@
+//! Steps that take time: each says its name, how it ended and how long it took.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use e2e::Binaries;
+use lab::{Error, Result};
+
+/// The repository's root.
+pub(crate) fn root() -> PathBuf {
+    let mut root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    root.pop();
+    root.pop();
+    root
+}
+
+/// A cargo command at the root, with the cargo that runs us.
+pub(crate) fn cargo(words: &str) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(words.split_whitespace()).current_dir(root());
+    command
+}
+
+/// Runs a command to its end, its output on ours; anything but success is an error.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let shown = lab::process::show(command);
+    let status = command.status().map_err(|error| Error::new(format!("`{shown}`: {error}")))?;
+    if status.success() { Ok(()) } else { Err(Error::new(format!("`{shown}`: {status}"))) }
+}
+
+/// Builds the programs, in the profile that tests use too, so that nothing is compiled twice; returns where they
+/// are: beside the running xtask.
+pub(crate) fn build() -> Result<Binaries> {
+    let binaries = Binaries::beside_us()?;
+
+    run(&mut cargo("build --workspace --bins"))?;
+    Ok(binaries)
+}
+
+/// The steps that ran, for the summary.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    done: Vec<(String, Duration)>,
+}
+
+impl Steps {
+    /// Runs one step; an error names it.
+    pub(crate) fn step<T>(&mut self, name: &str, body: impl FnOnce() -> Result<T>) -> Result<T> {
+        println!("==> {name}");
+        let start = Instant::now();
+        let result = body();
+        let took = start.elapsed();
+        match &result {
+            Ok(_) => println!("==> {name}: ok in {:.1} s\n", took.as_secs_f64()),
+            Err(_) => println!("==> {name}: FAILED in {:.1} s\n", took.as_secs_f64()),
+        }
+        self.done.push((name.to_owned(), took));
+        result.map_err(|error| error.context(name))
+    }
+
+    /// Prints what ran and how long it took.
+    pub(crate) fn summary(&self) {
+        println!("{:<40} {:>9}", "step", "seconds");
+        for (name, took) in &self.done {
+            println!("{name:<40} {:>9.1}", took.as_secs_f64());
+        }
+        let total: Duration = self.done.iter().map(|(_, took)| *took).sum();
+        println!("{:<40} {:>9.1}", "all", total.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_holds_the_workspace() {
+        assert!(root().join("Cargo.toml").is_file() && root().join("crates").is_dir());
+    }
+
+    #[test]
+    fn a_failing_step_is_named() {
+        let mut steps = Steps::default();
+        steps.step("fine", || Ok(())).unwrap();
+        let error = steps.step("bad", || -> Result<()> { Err(Error::new("why")) }).unwrap_err();
+        assert_eq!(error.to_string(), "bad: why");
+        assert_eq!(steps.done.len(), 2);
+    }
+}
