@@ -46,9 +46,9 @@ impl<E: Entry> ConnTable<E> {
         self.slab.live(id).map(|slot| self.epoch.ms(slot.link.expiry))
     }
 
-    /// The next connection whose time has come by `now_ms`: never before its time. It is still in the table, for the caller to remove or
-    /// to give a new expiry; if neither is done it comes again a second later. `None` when there is no more or the
-    /// budget is used up: each connection looked at, and each tick that passes, takes one.
+    /// The next connection whose time has come by `now_ms`: never before its time. It is still in the table, for the
+    /// caller to remove or to give a new expiry; if neither is done it comes again a second later. `None` when there
+    /// is no more or the budget is used up: each connection looked at, and each tick that passes, takes one.
     pub fn next_expired(&mut self, now_ms: u64, budget: &mut usize) -> Option<ConnId> {
         let at = self.next_due(self.epoch.tick_now(now_ms), budget)?;
         self.rearm(

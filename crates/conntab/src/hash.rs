@@ -172,30 +172,37 @@ mod aes {
         #[inline(always)]
         pub(super) fn mix<K: Key>(&self, key: &K) -> (u32, u16) {
             // SAFETY: a `RoundKeys` is made only where AES was detected.
-            unsafe { mix(&self.load(), key) }
+            unsafe { mix(self, key) }
         }
 
         #[inline(always)]
         pub(super) fn mix_burst<K: Key>(&self, keys: &[K], buckets: u32, hashes: &mut [Hash]) {
             // SAFETY: a `RoundKeys` is made only where AES was detected.
-            unsafe { mix_burst(&self.load(), keys, buckets, hashes) }
+            unsafe { mix_burst(self, keys, buckets, hashes) }
         }
 
-        #[inline(always)]
+        /// The keys in registers; inside the functions that use them, so that they are not passed through memory.
+        #[inline]
+        #[target_feature(enable = "sse2")]
         fn load(&self) -> [__m128i; 5] {
-            // SAFETY: SSE2 belongs to every x86-64 processor.
-            self.0.map(|[low, high]| unsafe { _mm_set_epi64x(high as i64, low as i64) })
+            self.0.map(|[low, high]| _mm_set_epi64x(high as i64, low as i64))
         }
     }
 
     #[inline]
     #[target_feature(enable = "aes")]
-    fn mix<K: Key>(keys: &[__m128i; 5], key: &K) -> (u32, u16) {
-        let mut state = keys[0];
+    fn mix<K: Key>(round_keys: &RoundKeys, key: &K) -> (u32, u16) {
+        mix_with(&round_keys.load(), key)
+    }
+
+    #[inline]
+    #[target_feature(enable = "aes")]
+    fn mix_with<K: Key>(round_keys: &[__m128i; 5], key: &K) -> (u32, u16) {
+        let mut state = round_keys[0];
         for at in 0..K::LANES {
             let [a, b, c, d] = key.lane(at).map(|word| word as i32);
             state = _mm_xor_si128(state, _mm_set_epi32(d, c, b, a));
-            for round_key in &keys[1..] {
+            for round_key in &round_keys[1..] {
                 state = _mm_aesenc_si128(state, *round_key);
             }
         }
@@ -204,9 +211,10 @@ mod aes {
 
     #[inline]
     #[target_feature(enable = "aes")]
-    fn mix_burst<K: Key>(round_keys: &[__m128i; 5], keys: &[K], buckets: u32, hashes: &mut [Hash]) {
+    fn mix_burst<K: Key>(round_keys: &RoundKeys, keys: &[K], buckets: u32, hashes: &mut [Hash]) {
+        let round_keys = round_keys.load();
         for (hash, key) in hashes.iter_mut().zip(keys) {
-            let (high, tag) = mix(round_keys, key);
+            let (high, tag) = mix_with(&round_keys, key);
             *hash = Hash { bucket: scale(high, buckets), tag: tag.max(1) };
         }
     }

@@ -1,4 +1,5 @@
-//! Keys: a packet's two endpoints, its protocol and its zone, as whole words so that comparing and hashing need no branch.
+//! Keys: a packet's two endpoints, its protocol and its zone, as whole words so that comparing and hashing need no
+//! branch.
 //!
 //! A connection has up to two keys, one for each direction, and each is what a packet of that direction carries. So the
 //! key of the other direction is also what a translated packet is rewritten to (reversed).

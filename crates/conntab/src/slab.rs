@@ -8,9 +8,9 @@ use crate::{Direction, Key};
 
 /// What a table stores: plain data that knows its own keys.
 ///
-/// The table adds 12 bytes of its own and rounds up to cache lines, so an entry of up to 52 bytes (of alignment 4) takes one line and
-/// one of up to 116 takes two. A key that the entry gives is indexed; one that it does not, is not. The keys of a
-/// stored entry change only by [`ConnTable::rekey`](crate::ConnTable::rekey).
+/// The table adds 12 bytes of its own and rounds up to cache lines, so an entry of up to 52 bytes (of alignment 4)
+/// takes one line and one of up to 116 takes two. A key that the entry gives is indexed; one that it does not, is
+/// not. The keys of a stored entry change only by [`ConnTable::rekey`](crate::ConnTable::rekey).
 pub trait Entry: Copy + Default {
     /// The family's key.
     type Key: Key;

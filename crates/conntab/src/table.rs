@@ -191,15 +191,15 @@ impl<E: Entry> ConnTable<E> {
         self.slab.live(id).map(|slot| &slot.entry)
     }
 
-    /// A connection, to change anything but its keys: those change by [`rekey`](Self::rekey). A key that is changed here
-    /// is lost to look-ups, and its index item with it.
+    /// A connection, to change anything but its keys: those change by [`rekey`](Self::rekey). A key that is changed
+    /// here is lost to look-ups, and its index item with it.
     #[inline]
     pub fn get_mut(&mut self, id: ConnId) -> Option<&mut E> {
         self.slab.live_mut(id).map(|slot| &mut slot.entry)
     }
 
-    /// Adds a connection that ends at `now_ms + timeout_ms` unless that is moved. A reply key that another connection has
-    /// is accepted: the newest answers.
+    /// Adds a connection that ends at `now_ms + timeout_ms` unless that is moved. A reply key that another connection
+    /// has is accepted: the newest answers.
     pub fn insert(&mut self, entry: E, now_ms: u64, timeout_ms: u64) -> Result<ConnId, InsertError> {
         let Some(at) = self.slab.next_free() else {
             // An existing connection is the more useful answer, and does not need the slot.
