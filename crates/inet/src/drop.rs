@@ -3,6 +3,8 @@
 //! Each worker has one counter per reason, incremented at the single place that frees the packet. Only failures are
 //! here: a packet that served its purpose (an ARP reply that was learned) is consumed, not dropped.
 
+use wire::ParseError;
+
 macro_rules! drop_reasons {
     ($($variant:ident, $name:literal, $help:literal;)*) => {
         /// Why a packet was dropped.
@@ -36,6 +38,16 @@ macro_rules! drop_reasons {
 }
 
 drop_reasons! {
+    TooShort, "too_short", "Too short for an Ethernet or IP header.";
+    BadVersion, "bad_version", "The IP version is not what the EtherType says.";
+    BadHeaderLen, "bad_header_len", "The IPv4 header length is below 20 bytes or reaches behind the frame.";
+    BadTotalLen, "bad_total_len", "The IP length is below that of the header or reaches behind the frame.";
+    BadIpChecksum, "bad_ip_checksum", "The IPv4 header checksum is wrong.";
+    BadExtensionHeader, "bad_extension_header", "An IPv6 extension header reaches behind the packet, or there are two fragment headers.";
+    TooManyExtensionHeaders, "too_many_extension_headers", "More IPv6 extension headers than are walked.";
+    TruncatedTransport, "truncated_transport", "The packet ends within its upper-layer header.";
+    BadTcpHeaderLen, "bad_tcp_header_len", "The TCP header length is below 20 bytes or reaches behind the packet.";
+    BadUdpLen, "bad_udp_len", "The UDP length is below 8 bytes or reaches behind the packet.";
     NotForUsMac, "not_for_us_mac", "The destination hardware address is another host's.";
     VlanUnknown, "vlan_unknown", "No interface has this port and VLAN id.";
     NotContiguous, "not_contiguous", "The packet arrived in several buffers; the port's MTU exceeds its buffers.";
@@ -61,7 +73,6 @@ drop_reasons! {
     TunnelError, "tunnel_error", "An ICMP error about a tunnel packet of ours, told on as one about the packet inside.";
     IcmpRateLimited, "icmp_rate_limited", "An ICMP error of ours that the rate limit suppressed.";
     Fragment, "fragment", "A fragment to a service: fragments are not gathered.";
-    TooShort, "too_short", "Too short for the ports of its protocol.";
     NoHeadroom, "no_headroom", "No room in the buffer for the headers to be added.";
     NoDestination, "no_destination", "The service has no destination that may be chosen.";
     DestinationGone, "destination_gone", "The connection's destination has been removed.";
@@ -78,6 +89,23 @@ drop_reasons! {
     HostPortAbsent, "host_port_absent", "For the host's kernel, but the port has no exception interface.";
     NoMbuf, "no_mbuf", "No packet buffer was free.";
     Shutdown, "shutdown", "Held or queued when the worker stopped.";
+}
+
+impl From<ParseError> for DropReason {
+    fn from(error: ParseError) -> Self {
+        match error {
+            ParseError::TooShort => Self::TooShort,
+            ParseError::BadVersion => Self::BadVersion,
+            ParseError::BadHeaderLen => Self::BadHeaderLen,
+            ParseError::BadTotalLen => Self::BadTotalLen,
+            ParseError::BadIpChecksum => Self::BadIpChecksum,
+            ParseError::BadExtensionHeader => Self::BadExtensionHeader,
+            ParseError::TooManyExtensionHeaders => Self::TooManyExtensionHeaders,
+            ParseError::TruncatedTransport => Self::TruncatedTransport,
+            ParseError::BadTcpHeaderLen => Self::BadTcpHeaderLen,
+            ParseError::BadUdpLen => Self::BadUdpLen,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -98,5 +126,12 @@ mod tests {
             assert_eq!(squashed, format!("{reason:?}").to_lowercase());
         }
         assert_eq!(names.len(), DropReason::COUNT);
+    }
+
+    #[test]
+    fn parse_errors_have_their_own_reasons() {
+        for error in ParseError::ALL {
+            assert_eq!(format!("{:?}", DropReason::from(error)), format!("{error:?}"));
+        }
     }
 }

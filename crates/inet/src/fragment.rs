@@ -3,9 +3,9 @@
 //! Fragments leave in order; the last one is the packet's own buffer. Invariant: their payloads, by offset, are the
 //! packet's payload. IPv6 is never fragmented on the way (RFC 8200 section 4.5): its sender is told instead.
 
-use wire::{Family, PacketBuf, PacketInfo};
+use wire::ether::HEADER_LEN as ETHERNET;
+use wire::{Family, PacketBuf, PacketInfo, ipv4};
 
-use crate::bytes::{ETHERNET, checksum};
 use crate::drop::DropReason;
 
 const DONT_FRAGMENT: u16 = 0x4000;
@@ -15,7 +15,7 @@ const LONGEST_HEADER: usize = 60;
 
 /// Whether a packet has to be fragmented, or refused, to pass `mtu`.
 pub fn exceeds(info: &PacketInfo, mtu: u16) -> bool {
-    info.end - info.l3 > mtu
+    info.ip_len() > usize::from(mtu)
 }
 
 /// Whether a packet's sender allows its fragmentation: IPv4 without DF.
@@ -96,9 +96,7 @@ fn write_head(head: &mut [u8], original: u16, start: usize, payload_len: usize, 
     let total_len = (header.len() + payload_len) as u16;
     header[2..4].copy_from_slice(&total_len.to_be_bytes());
     header[6..8].copy_from_slice(&(more | offset & OFFSET).to_be_bytes());
-    header[10..12].fill(0);
-    let checksum = checksum(0, header);
-    header[10..12].copy_from_slice(&checksum.to_be_bytes());
+    ipv4::fill_checksum(header);
 }
 
 /// Makes options that belong to the first fragment only into no-operations (RFC 791 section 3.1: the copied flag), so that

@@ -4,19 +4,17 @@
 //! all, RFC 1812 4.3.2.3; IPv6: 1280), its type of service (the packet's with precedence "internetwork control",
 //! RFC 1812 4.3.2.5), TTL 64, no DF, traffic class and flow label 0, no options.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use wire::{Family, Fragment, PacketBuf, PacketInfo};
+use wire::MacAddr;
+use wire::icmp::HEADER_LEN;
+use wire::{Family, Fragment, PacketBuf, PacketInfo, ether, icmp, icmpv6, ipv4, ipv6, protocol};
 
-use crate::bytes::{self, ETHERNET, ICMP, ICMPV6, IPV4, IPV6};
 use crate::net::{Net, is_host_addr};
 
 const TTL: u8 = 64;
-const HEADER: usize = 8;
 /// Most bytes of an IPv4 error, its IP header included.
 const MOST_V4: usize = 576;
-/// Most bytes of an IPv6 error, its IP header included.
-const MOST_V6: usize = 1280;
 
 /// What to tell a packet's sender. Neutral as to family; in comments: type/code of ICMP and of ICMPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,92 +92,158 @@ pub fn error<B: PacketBuf>(
     }
     let (from, to) = (info.dst(frame), info.src(frame));
     let source = source.or_else(|| if net.own(from).is_some() { Some(from) } else { net.source_to(to) })?;
-    let (ip_header, most) = if info.family == Family::V4 { (IPV4, MOST_V4) } else { (IPV6, MOST_V6) };
-    if source.is_ipv4() != to.is_ipv4() {
-        return None;
-    }
-    let l3 = usize::from(info.l3);
-    let tos = frame[l3 + 1];
-    let macs: [u8; 12] = frame[..12].try_into().ok()?;
-    let quoted = (usize::from(info.end) - l3).min(most - ip_header - HEADER);
-    let front = ETHERNET + ip_header + HEADER;
-    // Before anything is written, so that a packet without room stays as it was.
+    let head = Head::new(source, to, ipv4::tos(info.ip(frame)), id)?;
+    let (to_mac, from_mac) = (ether::src(frame), ether::dst(frame));
+    let l4 = ether::HEADER_LEN + head.len();
+    let quoted = info.ip_len().min(head.most() - head.len() - HEADER_LEN);
+    // Room first, before anything is written: a packet without stays as it was.
+    make_front(buf, usize::from(info.l3), l4 + HEADER_LEN)?;
+    buf.truncate(l4 + HEADER_LEN + quoted);
+    let (kind, code, rest) = kind.message(info.family);
+    let frame = buf.bytes_mut();
+    icmp::write(&mut frame[l4..], kind, code, u32::from_be_bytes(rest));
+    head.write(frame, to_mac, from_mac);
+    Some(())
+}
+
+/// Gives what starts at `l3` exactly `front` bytes before it.
+fn make_front<B: PacketBuf>(buf: &mut B, l3: usize, front: usize) -> Option<()> {
     if front > l3 {
         buf.prepend(front - l3).ok()?;
     } else {
         buf.adj(l3 - front);
     }
-    buf.truncate(front + quoted);
-
-    let frame = buf.bytes_mut();
-    bytes::swapped_ethernet(frame, &macs, info.family);
-    let (header, message) = frame[ETHERNET..].split_at_mut(ip_header);
-    let (kind, code, rest) = kind.message(info.family);
-    message[..4].copy_from_slice(&[kind, code, 0, 0]);
-    message[4..8].copy_from_slice(&rest);
-    let (protocol, pseudo) = match info.family {
-        Family::V4 => (ICMP, 0),
-        Family::V6 => (ICMPV6, bytes::pseudo_sum(source, to, message.len(), ICMPV6)),
-    };
-    let checksum = bytes::checksum(pseudo, message);
-    message[2..4].copy_from_slice(&checksum.to_be_bytes());
-    match (source, to) {
-        (IpAddr::V4(src), IpAddr::V4(dst)) => {
-            // The low bit of the TOS field belongs to ECN and the unused bit: Linux clears it.
-            let head = bytes::Ipv4Head { tos: tos & 0x1e | 0xc0, id, ttl: TTL, protocol, src, dst };
-            head.write(header, HEADER + quoted);
-        }
-        (IpAddr::V6(src), IpAddr::V6(dst)) => {
-            bytes::write_ipv6(header, HEADER + quoted, protocol, TTL, src, dst)
-        }
-        _ => return None,
-    }
     Some(())
+}
+
+/// The IP header of an ICMP message of ours.
+#[derive(Clone, Copy)]
+enum Head {
+    V4(ipv4::Header),
+    V6(ipv6::Header),
+}
+
+impl Head {
+    /// For an error; none if the addresses are of different families.
+    fn new(src: IpAddr, dst: IpAddr, tos: u8, id: u16) -> Option<Self> {
+        match (src, dst) {
+            // Linux keeps the four service bits of RFC 1349 and clears what is below.
+            (IpAddr::V4(src), IpAddr::V4(dst)) => Some(Self::v4(src, dst, tos & 0x1e | 0xc0, id)),
+            (IpAddr::V6(src), IpAddr::V6(dst)) => Some(Self::v6(src, dst, 0)),
+            _ => None,
+        }
+    }
+
+    fn v4(src: Ipv4Addr, dst: Ipv4Addr, tos: u8, id: u16) -> Self {
+        let protocol = protocol::ICMP;
+        Self::V4(ipv4::Header { src, dst, protocol, ttl: TTL, tos, id, dont_fragment: false, payload_len: 0 })
+    }
+
+    fn v6(src: Ipv6Addr, dst: Ipv6Addr, traffic_class: u8) -> Self {
+        let next_header = protocol::ICMPV6;
+        let hop_limit = TTL;
+        Self::V6(ipv6::Header {
+            src,
+            dst,
+            next_header,
+            hop_limit,
+            traffic_class,
+            flow_label: 0,
+            payload_len: 0,
+        })
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::V4(_) => ipv4::HEADER_LEN,
+            Self::V6(_) => ipv6::HEADER_LEN,
+        }
+    }
+
+    /// Most bytes of an error, this header included.
+    fn most(&self) -> usize {
+        match self {
+            Self::V4(_) => MOST_V4,
+            Self::V6(_) => usize::from(ipv6::MIN_MTU),
+        }
+    }
+
+    /// Writes Ethernet and IP header before the message that fills the rest of `frame`, and the message's checksum.
+    fn write(self, frame: &mut [u8], to: MacAddr, from: MacAddr) {
+        let payload_len = frame.len().saturating_sub(ether::HEADER_LEN + self.len());
+        match self {
+            Self::V4(head) => {
+                ether::write(frame, &to, &from, ether::IPV4);
+                let (header, message) = frame[ether::HEADER_LEN..].split_at_mut(ipv4::HEADER_LEN);
+                ipv4::Header { payload_len, ..head }.write(header);
+                icmp::fill_checksum(message);
+            }
+            Self::V6(head) => {
+                ether::write(frame, &to, &from, ether::IPV6);
+                ipv6::Header { payload_len, ..head }.write(&mut frame[ether::HEADER_LEN..]);
+                icmpv6::fill_checksum(frame, &whole(frame.len()));
+            }
+        }
+    }
+}
+
+/// Where the parts of an ICMPv6 message lie that fills a frame of `len` bytes.
+fn whole(len: usize) -> PacketInfo {
+    PacketInfo {
+        family: Family::V6,
+        l3: ether::HEADER_LEN as u16,
+        l4: (ether::HEADER_LEN + ipv6::HEADER_LEN) as u16,
+        end: len as u16,
+        protocol: protocol::ICMPV6,
+        ttl: TTL,
+        tcp_flags: 0,
+        fragment: Fragment::No,
+        sport: 0,
+        dport: 0,
+    }
 }
 
 /// Whether an error of this kind may be sent about a packet.
 fn may_answer(net: &Net, frame: &[u8], info: &PacketInfo, kind: IcmpError) -> bool {
     let (src, dst) = (info.src(frame), info.dst(frame));
-    if !is_host_addr(src) || net.is_broadcast_or_multicast(src) || usize::from(info.l3) < ETHERNET {
+    if !is_host_addr(src) || net.is_broadcast_or_multicast(src) || usize::from(info.l3) < ether::HEADER_LEN {
         return false;
     }
-    let to_group = frame[0] & 1 != 0 || net.is_broadcast_or_multicast(dst);
-    let inner_type = frame.get(usize::from(info.l4)).copied().filter(|_| info.l4 < info.end);
+    let to_group = ether::dst(frame).is_multicast() || net.is_broadcast_or_multicast(dst);
+    let inner = info.upper(frame);
+    let is_query = |query: fn(u8) -> bool| !inner.is_empty() && query(icmp::kind(inner));
     match info.family {
         Family::V4 => {
-            let about_error = || info.protocol == ICMP && !inner_type.is_some_and(is_icmp_query);
-            !to_group && info.fragment != Fragment::Later && !about_error()
+            let about_error = info.protocol == protocol::ICMP && !is_query(is_icmp_query);
+            !to_group && info.fragment != Fragment::Later && !about_error
         }
         Family::V6 => {
-            let queries = |kind: u8| kind & 0x80 != 0 && kind != REDIRECT;
-            let ineligible = info.protocol == ICMPV6
-                && (info.fragment == Fragment::Later || !inner_type.is_some_and(queries));
+            let about_error = info.protocol == protocol::ICMPV6
+                && (info.fragment == Fragment::Later || !is_query(is_icmpv6_query));
             // A group may be told about its path MTU (RFC 4443 2.4 e.3).
-            let to_group = to_group && kind.message(Family::V6).0 != 2;
-            !to_group && !ineligible
+            let to_group = to_group && kind.message(Family::V6).0 != icmpv6::PACKET_TOO_BIG;
+            !to_group && !about_error
         }
     }
 }
-
-const REDIRECT: u8 = 137;
-const ECHO: u8 = 8;
-const ECHO_REPLY: u8 = 0;
-const ECHO_V6: u8 = 128;
-const ECHO_REPLY_V6: u8 = 129;
 
 /// Whether an ICMP type is known and not an error.
 fn is_icmp_query(kind: u8) -> bool {
     matches!(kind, 0 | 8..=10 | 13..=18)
 }
 
+/// Whether an ICMPv6 type is informational (RFC 4443 2.1); a redirect is not to be answered either (2.4 e.2).
+fn is_icmpv6_query(kind: u8) -> bool {
+    kind >= 128 && kind != icmpv6::REDIRECT
+}
+
 /// Whether the checksum of an ICMP or ICMPv6 message is right. Not for fragments.
 pub fn checksum_ok(frame: &[u8], info: &PacketInfo) -> bool {
-    let Some(message) = frame.get(usize::from(info.l4)..usize::from(info.end)) else { return false };
-    let pseudo = match info.family {
-        Family::V4 => 0,
-        Family::V6 => bytes::pseudo_sum(info.src(frame), info.dst(frame), message.len(), ICMPV6),
-    };
-    message.len() >= 4 && bytes::checksum(pseudo, message) == 0
+    info.upper_len() >= HEADER_LEN
+        && match info.family {
+            Family::V4 => icmp::verify_checksum(info.upper(frame)),
+            Family::V6 => icmpv6::verify_checksum(frame, info),
+        }
 }
 
 /// Turns an echo request to one of our own addresses into its reply, in place.
@@ -188,44 +252,34 @@ pub fn checksum_ok(frame: &[u8], info: &PacketInfo) -> bool {
 /// headers, from a source that cannot be a host's, to a group, or with a wrong checksum. The first two are the host's to answer.
 pub fn echo_reply<B: PacketBuf>(buf: &mut B, info: &PacketInfo) -> bool {
     let frame = buf.bytes();
-    let (l3, l4, end) = (usize::from(info.l3), usize::from(info.l4), usize::from(info.end));
-    let (protocol, request, reply, ip_header) = match info.family {
-        Family::V4 => (ICMP, ECHO, ECHO_REPLY, IPV4),
-        Family::V6 => (ICMPV6, ECHO_V6, ECHO_REPLY_V6, IPV6),
-    };
     let (src, dst) = (info.src(frame), info.dst(frame));
-    let plain =
-        info.protocol == protocol && info.fragment == Fragment::No && l3 >= ETHERNET && l4 == l3 + ip_header;
-    if !plain || l4 + HEADER > end || frame[l4] != request || frame[0] & 1 != 0 {
-        return false;
-    }
-    if !is_host_addr(src) || !is_host_addr(dst) || !checksum_ok(frame, info) {
-        return false;
-    }
-    let macs: [u8; 12] = frame[..12].try_into().expect("12 bytes");
-    buf.truncate(end);
-    buf.adj(l3 - ETHERNET);
-    let frame = buf.bytes_mut();
-    bytes::swapped_ethernet(frame, &macs, info.family);
-    let (header, message) = frame[ETHERNET..].split_at_mut(ip_header);
-    message[0] = reply;
-    message[2..4].fill(0);
-    let pseudo = match info.family {
-        Family::V4 => 0,
-        Family::V6 => bytes::pseudo_sum(dst, src, message.len(), ICMPV6),
-    };
-    let checksum = bytes::checksum(pseudo, message);
-    message[2..4].copy_from_slice(&checksum.to_be_bytes());
-    let payload = message.len();
-    match (dst, src) {
+    let ip = info.ip(frame);
+    let (protocol, request, reply, head) = match (dst, src) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
-            let id = u16::from_be_bytes([header[4], header[5]]);
-            bytes::Ipv4Head { tos: header[1], id, ttl: TTL, protocol, src: from, dst: to }
-                .write(header, payload);
+            let head = Head::v4(from, to, ipv4::tos(ip), ipv4::id(ip));
+            (protocol::ICMP, icmp::ECHO_REQUEST, icmp::ECHO_REPLY, head)
         }
-        (IpAddr::V6(from), IpAddr::V6(to)) => bytes::write_ipv6(header, payload, protocol, TTL, from, to),
-        _ => unreachable!("one packet, one family"),
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            let head = Head::v6(from, to, ipv6::traffic_class(ip));
+            (protocol::ICMPV6, icmpv6::ECHO_REQUEST, icmpv6::ECHO_REPLY, head)
+        }
+        _ => return false,
+    };
+    let (l3, l4) = (usize::from(info.l3), usize::from(info.l4));
+    let plain = info.protocol == protocol && info.fragment == Fragment::No && l4 == l3 + head.len();
+    let asks = plain && l3 >= ether::HEADER_LEN && icmp::kind(info.upper(frame)) == request;
+    if !asks || !checksum_ok(frame, info) || ether::dst(frame).is_multicast() {
+        return false;
     }
+    if !is_host_addr(src) || !is_host_addr(dst) {
+        return false;
+    }
+    let (to_mac, from_mac) = (ether::src(frame), ether::dst(frame));
+    buf.truncate(usize::from(info.end));
+    buf.adj(l3 - ether::HEADER_LEN);
+    let frame = buf.bytes_mut();
+    frame[ether::HEADER_LEN + head.len()] = reply;
+    head.write(frame, to_mac, from_mac);
     true
 }
 

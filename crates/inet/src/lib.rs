@@ -9,7 +9,6 @@
 
 mod address;
 pub mod arp_nd;
-mod bytes;
 pub mod drop;
 pub mod fragment;
 pub mod icmp;

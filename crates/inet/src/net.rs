@@ -191,6 +191,16 @@ impl Net {
         }
     }
 
+    /// Whether no packet from elsewhere can rightly carry this source (RFC 1812 5.3.7, RFC 4291 2.5): this network, loopback,
+    /// multicast, broadcast; and of IPv6 the unspecified address, which only duplicate address detection and DHCP use.
+    pub fn is_martian_source(&self, src: IpAddr) -> bool {
+        let impossible = match src {
+            IpAddr::V4(v4) => v4.octets()[0] == 0 || v4.is_loopback(),
+            IpAddr::V6(v6) => v6.is_unspecified() || v6.is_loopback(),
+        };
+        impossible || self.is_broadcast_or_multicast(src)
+    }
+
     /// The next hop by longest prefix; none if no route has `dst`. Link-local destinations have no route: see
     /// [`Net::route_from`].
     pub fn route(&self, dst: IpAddr) -> Option<NextHop> {

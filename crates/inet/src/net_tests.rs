@@ -178,3 +178,23 @@ fn a_link_local_gateway_is_on_link() {
     let net = Net::build(NetConfig { routes, ..config() }).expect("a network");
     assert_eq!(net.route(ip("2001:db8:c::1")), Some(hop(C, "fe80::fe")));
 }
+
+#[test]
+fn knows_impossible_sources() {
+    let net = net();
+    for (src, martian) in [
+        ("198.51.100.1", false),
+        ("0.1.2.3", true),
+        ("127.0.0.1", true),
+        ("224.0.0.5", true),
+        ("255.255.255.255", true),
+        ("10.0.2.255", true),
+        ("2001:db8:c::1", false),
+        ("fe80::1", false),
+        ("::", true),
+        ("::1", true),
+        ("ff02::1", true),
+    ] {
+        assert_eq!(net.is_martian_source(ip(src)), martian, "{src}");
+    }
+}

@@ -14,10 +14,10 @@ use crate::neighbour::{Learned, Probe};
 use crate::net::Net;
 
 pub use arp::receive_arp;
-pub use nd::{is_nd, receive_nd};
+pub use nd::receive_nd;
 
 /// Room that the longest frame made here needs, in bytes.
-pub const FRAME_MAX: usize = 14 + 40 + 32;
+pub const FRAME_MAX: usize = wire::ndp::MAX_FRAME_LEN;
 
 /// What becomes of a received frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,12 @@
-use wire::VecBuf;
+use wire::{VecBuf, checksum};
 
 use super::*;
 use crate::testing::{C, S, frame, info, ip, net};
+use wire::testing::Frame;
 
 /// The IPv4 header checksum of the packet in a frame, made right.
 fn fix_checksum(frame: &mut [u8]) {
-    frame[24..26].fill(0);
-    let checksum = bytes::checksum(0, &frame[14..34]);
-    frame[24..26].copy_from_slice(&checksum.to_be_bytes());
+    ipv4::fill_checksum(&mut frame[14..34]);
 }
 
 struct Case {
@@ -249,25 +248,11 @@ fn without_headroom_the_packet_stays_as_it_was() {
 }
 
 fn echo(v4: bool) -> Vec<u8> {
-    let mut request = if v4 { frame(UDP_V4, (0, 0)) } else { frame(UDP_V6, (0, 0)) };
-    let l4 = if v4 { 34 } else { 54 };
-    request[if v4 { 23 } else { 20 }] = if v4 { ICMP } else { ICMPV6 };
-    request.truncate(l4);
-    request.extend_from_slice(&[if v4 { 8 } else { 128 }, 0, 0, 0, 0x12, 0x34, 0, 1]);
-    request.extend_from_slice(b"seven..");
-    let payload = (request.len() - l4) as u16;
-    if v4 {
-        request[16..18].copy_from_slice(&(20 + payload).to_be_bytes());
-        fix_checksum(&mut request);
-    } else {
-        request[18..20].copy_from_slice(&payload.to_be_bytes());
-    }
-    let at = info(&request);
-    let pseudo =
-        if v4 { 0 } else { bytes::pseudo_sum(at.src(&request), at.dst(&request), payload.into(), ICMPV6) };
-    let checksum = bytes::checksum(pseudo, &request[l4..]);
-    request[l4 + 2..l4 + 4].copy_from_slice(&checksum.to_be_bytes());
-    request
+    let request = match v4 {
+        true => Frame::v4("198.51.100.1", "192.0.2.100"),
+        false => Frame::v6("2001:db8:c::1", "2001:db8:1::100"),
+    };
+    request.tos(0x2e).echo_request(0x1234, 1).payload(b"seven..").build()
 }
 
 #[test]
@@ -286,7 +271,8 @@ fn answers_echo() {
         assert_eq!(reply[l4 + 4..], request[l4 + 4..usize::from(at.end)]);
         assert_eq!((&reply[..6], &reply[6..12]), (&request[6..12], &request[..6]));
         assert!(checksum_ok(reply, &to));
-        assert!(!v4 || bytes::checksum(0, &reply[14..34]) == 0);
+        assert!(!v4 || checksum::of(&reply[14..34]) == 0);
+        assert_eq!(ipv4::tos(to.ip(reply)), ipv4::tos(at.ip(&request)));
     }
 }
 

@@ -17,8 +17,8 @@ use core::net::IpAddr;
 use hashbrown::HashMap;
 use wire::PacketBuf;
 use wire::ether::MacAddr;
+use wire::ndp::multicast_mac;
 
-use crate::bytes::group_mac;
 use crate::drop::DropReason;
 use crate::iface::{IfaceId, PortIndex};
 use crate::route::NextHop;
@@ -454,6 +454,19 @@ impl<B: PacketBuf> Neighbours<B> {
 /// The entry of an id taken from the index or the timers.
 fn entry(slots: &mut [Option<Entry>], id: u32) -> &mut Entry {
     slots[id as usize].as_mut().expect("an indexed or timed slot is taken")
+}
+
+/// The hardware address of a group: IPv4 limited broadcast, IPv4 multicast (RFC 1112 6.4), IPv6 multicast.
+fn group_mac(addr: IpAddr) -> Option<MacAddr> {
+    match addr {
+        IpAddr::V4(v4) if v4.is_broadcast() => Some(MacAddr([0xff; 6])),
+        IpAddr::V4(v4) if v4.is_multicast() => {
+            let [_, b, c, d] = v4.octets();
+            Some(MacAddr([0x01, 0x00, 0x5e, b & 0x7f, c, d]))
+        }
+        IpAddr::V6(v6) if v6.is_multicast() => Some(multicast_mac(&v6)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -81,11 +81,13 @@ fn in_state(start: NeighState) -> (Neighbours<VecBuf>, u64) {
     (table, now_ms)
 }
 
+/// {state, hardware address heard, how, state after, hardware address after, changed}
+type Case = (NeighState, MacAddr, Confirm, NeighState, Option<MacAddr>, bool);
+
 #[test]
 fn hearing_moves_states_as_rfc_4861_says() {
     use NeighState::{Failed, Incomplete, Permanent, Probe, Reachable, Stale};
-    // {state, hardware address heard, how, state after, hardware address after, changed}
-    let table: &[(NeighState, MacAddr, Confirm, NeighState, Option<MacAddr>, bool)] = &[
+    let table: &[Case] = &[
         (Incomplete, ONE, SOLICITED, Reachable, Some(ONE), false),
         (Incomplete, ONE, WEAK, Reachable, Some(ONE), false),
         (Incomplete, ONE, NOTICE, Stale, Some(ONE), false),
