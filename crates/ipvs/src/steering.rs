@@ -10,7 +10,11 @@
 //! | reply of a masquerade destination | the client, by the NAT rule: a reply does not name its service |
 //! | ICMP error | the packet that it quotes, reversed |
 //!
-//! The NAT rule is one for all services. Later fragments carry no ports and have no owner here; they stay where they are.
+//! The NAT rule is one for all services. A connection keeps its owner only as long as its slot stays the same: number of
+//! workers, key and NAT rule must not change while connections live, and a service without masquerade destinations
+//! that gets its first one moves (unless the rule is `Endpoint`, or there is one worker).
+//!
+//! Later fragments carry no ports and have no owner here; they stay where they are.
 
 use core::net::{IpAddr, Ipv4Addr};
 

@@ -41,6 +41,7 @@ impl core::error::Error for TableError {}
 #[derive(Clone, Debug)]
 struct Entry {
     service: Arc<Service>,
+    /// Has a masquerade destination, or had one.
     masquerades: bool,
 }
 
@@ -57,20 +58,33 @@ pub struct ServiceTable {
     addresses: HashSet<(Protocol, IpAddr)>,
     /// Masquerade destinations; port 0 where the service has port 0, for any.
     real_servers: HashSet<Endpoint>,
+    /// There is a masquerade destination, or there was one.
+    any_masquerade: bool,
 }
 
 impl ServiceTable {
     /// Indexes the services. Linear in services and destinations, and in the largest id of each.
     pub fn build(services: Vec<Arc<Service>>) -> Result<Self, TableError> {
-        let mut table = Self { by_key: HashMap::with_capacity(services.len()), ..Self::default() };
-        table.entries.reserve_exact(services.len());
+        Self::build_after(&Self::default(), services)
+    }
+
+    /// Like `build`, for a table that follows `previous` while connections live: a service that had masquerade
+    /// destinations keeps their rule of steering, so that the owner of its connections stays the same.
+    pub fn build_after(previous: &Self, services: Vec<Arc<Service>>) -> Result<Self, TableError> {
+        let mut table = Self {
+            entries: Vec::with_capacity(services.len()),
+            by_key: HashMap::with_capacity(services.len()),
+            any_masquerade: previous.any_masquerade,
+            ..Self::default()
+        };
         for service in services {
-            table.insert(service)?;
+            let masqueraded = previous.entry_of(service.id).is_some_and(|entry| entry.masquerades);
+            table.insert(service, masqueraded)?;
         }
         Ok(table)
     }
 
-    fn insert(&mut self, service: Arc<Service>) -> Result<(), TableError> {
+    fn insert(&mut self, service: Arc<Service>, masqueraded: bool) -> Result<(), TableError> {
         let entry = self.entries.len() as u32;
         if claim(&mut self.by_id, service.id.0, entry).is_some() {
             return Err(TableError::DuplicateService(service.id));
@@ -89,7 +103,8 @@ impl ServiceTable {
                 self.real_servers.insert((protocol, dest.addr, dest_port));
             }
         }
-        let masquerades = service.uses(Method::Masquerade);
+        let masquerades = masqueraded || service.uses(Method::Masquerade);
+        self.any_masquerade |= masquerades;
         self.entries.push(Entry { service, masquerades });
         Ok(())
     }
@@ -100,7 +115,7 @@ impl ServiceTable {
         self.entry(protocol, addr, port).map(|entry| &*entry.service)
     }
 
-    /// Like `find`; whether the service has a masquerade destination.
+    /// Like `find`; whether the service has a masquerade destination, or had one.
     pub(crate) fn masquerades(&self, protocol: Protocol, addr: IpAddr, port: u16) -> Option<bool> {
         self.entry(protocol, addr, port).map(|entry| entry.masquerades)
     }
@@ -123,8 +138,12 @@ impl ServiceTable {
 
     /// The service with this id, to put it unchanged into another table.
     pub fn shared(&self, id: ServiceId) -> Option<&Arc<Service>> {
+        self.entry_of(id).map(|entry| &entry.service)
+    }
+
+    fn entry_of(&self, id: ServiceId) -> Option<&Entry> {
         let index = (*self.by_id.get(id.0 as usize)?)?;
-        Some(&self.entries[index as usize].service)
+        Some(&self.entries[index as usize])
     }
 
     /// The destination with this id, and its service.
@@ -141,9 +160,9 @@ impl ServiceTable {
             || self.real_servers.contains(&(protocol, addr, 0))
     }
 
-    /// Whether any service has a masquerade destination.
+    /// Whether any service has a masquerade destination, or had one.
     pub fn any_masquerade(&self) -> bool {
-        !self.real_servers.is_empty()
+        self.any_masquerade
     }
 
     /// All services, in the order that they were given in.
@@ -292,6 +311,24 @@ mod tests {
         let second = ServiceTable::build(first.iter().cloned().collect()).unwrap();
         let id = ServiceId(0);
         assert!(Arc::ptr_eq(first.shared(id).unwrap(), second.shared(id).unwrap()));
+    }
+
+    #[test]
+    fn what_masqueraded_once_is_steered_as_if_it_still_did() {
+        let (nat, other) = ([dest(1, Method::Masquerade, 80)], [dest(2, Method::Tunnel, 81)]);
+        let steered = |table: &ServiceTable, port| table.masquerades(Protocol::Tcp, VIP.into(), port);
+        let first = ServiceTable::build(vec![
+            service(0, Protocol::Tcp, 80, &nat),
+            service(1, Protocol::Tcp, 81, &other),
+        ])
+        .unwrap();
+        let drained = vec![service(0, Protocol::Tcp, 80, &[]), service(1, Protocol::Tcp, 81, &[])];
+        let second = ServiceTable::build_after(&first, drained).unwrap();
+        assert_eq!((steered(&second, 80), steered(&second, 81)), (Some(true), Some(false)));
+        assert!(!second.is_real_server(Protocol::Tcp, [10, 0, 2, 1].into(), 80));
+        let third = ServiceTable::build_after(&second, vec![service(1, Protocol::Tcp, 81, &other)]).unwrap();
+        assert!(third.any_masquerade(), "its connections may live");
+        assert_eq!(steered(&third, 81), Some(false));
     }
 
     #[test]
