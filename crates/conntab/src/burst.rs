@@ -110,7 +110,7 @@ impl<E: Entry> ConnTable<E> {
         }
     }
 
-    /// Asks for the candidate's first line.
+    /// Asks for the candidate's lines.
     #[inline]
     pub fn prefetch_candidate(&self, probe: &Probe) {
         if let Some(item) = probe.candidate.item() {
@@ -176,7 +176,7 @@ impl<E: Entry> ConnTable<E> {
         }
     }
 
-    /// Asks for a connection's first line.
+    /// Asks for a connection's lines.
     #[inline]
     pub fn prefetch_entry(&self, id: ConnId) {
         self.slab.prefetch(id.index);

@@ -60,7 +60,7 @@ impl<E: Entry> ConnTable<E> {
     }
 
     /// Asks `verdict` about each connection whose time has come by `now_ms`, as far as `budget` goes (as in
-    /// [`next_expired`](Self::next_expired)). Returns how many were removed. A time to keep that is not in the future
+    /// [`next_expired`](Self::next_expired)). Returns how many were removed. `verdict` may change anything but keys. A time to keep that is not in the future
     /// counts as the next tick.
     pub fn expire(
         &mut self,

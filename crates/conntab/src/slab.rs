@@ -3,7 +3,7 @@
 
 use crate::bucket::Item;
 use crate::prefetch::prefetch;
-use crate::region::{Array, Region};
+use crate::region::{Array, LINE_BYTES, Region};
 use crate::{Direction, Key};
 
 /// What a table stores: plain data that knows its own keys.
@@ -231,10 +231,14 @@ impl<E: Entry> Slab<E> {
         entry
     }
 
+    /// Prefetches the lines of a slot; of one longer than two the first and the last.
     #[inline(always)]
     pub(crate) fn prefetch(&self, at: u32) {
         if let Some(slot) = self.slots.get(at as usize) {
             prefetch(slot);
+            if size_of::<Slot<E>>() > LINE_BYTES {
+                prefetch(&slot.link);
+            }
         }
     }
 
