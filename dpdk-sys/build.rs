@@ -124,10 +124,10 @@ fn generate(compiler_flags: &[String]) {
             "rte_get_main_lcore|rte_thread_(register|unregister|set_affinity)|rte_socket_count",
         )
         .allowlist_function("rte_eth_dev_(configure|start|stop|close|info_get|get_port_by_name|count_avail)")
-        .allowlist_function("rte_eth_dev_(set_mtu|get_mtu|socket_id|is_valid_port)")
+        .allowlist_function("rte_eth_dev_(set_mtu|get_mtu|socket_id|is_valid_port|default_mac_addr_set)")
         .allowlist_function("rte_eth_(rx|tx)_queue_setup|rte_eth_(macaddr|stats|link)_get(_nowait)?")
         .allowlist_function("rte_eth_stats_reset|rte_eth_call_(rx|tx)_callbacks")
-        .allowlist_function("rte_eth_(promiscuous|allmulticast)_(enable|disable)")
+        .allowlist_function("rte_eth_(promiscuous|allmulticast)_(enable|disable|get)")
         .allowlist_function("rte_pktmbuf_(pool_create|free_bulk)|rte_mempool_(free|(in_use|avail)_count)")
         .allowlist_function("rte_ring_(create|free)")
         .allowlist_type("rte_eth_conf|rte_eth_dev_info|rte_eth_fp_ops|rte_eth_link|rte_eth_stats")

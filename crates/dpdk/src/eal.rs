@@ -109,8 +109,8 @@ pub enum EalError {
     DeviceMissing { device: String },
     #[error("DPDK was shut down")]
     ShutDown,
-    #[error("DPDK cannot be shut down while {ports_pools_rings} ports, pools, rings and threads stand on it")]
-    Held { ports_pools_rings: usize },
+    #[error("DPDK cannot be shut down while {holders} ports, pools, rings and threads stand on it")]
+    Held { holders: usize },
     #[error("DPDK cannot be shut down while {mbufs} packets are held")]
     PacketsHeld { mbufs: usize },
     #[error("DPDK can be shut down only by the thread that started it")]
@@ -193,7 +193,8 @@ impl Eal {
     }
 
     /// Ends DPDK and gives its memory back; refuses while anything stands on it. Afterwards everything that needs it
-    /// fails with [`EalError::ShutDown`].
+    /// fails with [`EalError::ShutDown`]. A driver that keeps packets when its port is closed (DPDK 22.11's af_xdp does)
+    /// makes it refuse for good, which does no harm at the end of a process.
     pub fn cleanup(&'static self) -> Result<(), EalError> {
         let mut state = self.lock();
         if state.shut_down {
@@ -203,7 +204,7 @@ impl Eal {
             return Err(EalError::NotMainThread);
         }
         if state.holds > 0 {
-            return Err(EalError::Held { ports_pools_rings: state.holds });
+            return Err(EalError::Held { holders: state.holds });
         }
         state.sweep();
         let mbufs = state.retired.iter().map(Retired::in_use).sum();

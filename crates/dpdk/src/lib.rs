@@ -13,7 +13,9 @@ mod eal;
 mod error;
 mod mbuf;
 mod mempool;
+mod offload;
 mod port;
+mod port_config;
 mod queue;
 mod ring;
 pub mod thread;
@@ -24,9 +26,9 @@ pub use eal::{Eal, EalConfig, EalError, Hugepages, LogLevel, MemoryMode};
 pub use error::{Errno, NameError};
 pub use mbuf::{L4Checksum, Mbuf, RxChecksum, TxChecksum};
 pub use mempool::{Mempool, MempoolError};
-pub use port::{
-    DescriptorLimits, IdlePort, Link, Offloads, Port, PortConfig, PortError, PortId, PortInfo, PortStats, Rss,
-};
+pub use offload::{Offloads, Rss};
+pub use port::{IdlePort, Link, Port, PortError, PortId, PortStats};
+pub use port_config::{DescriptorLimits, PortConfig, PortInfo};
 pub use queue::{RxQueue, TxQueue};
 pub use ring::{Consumer, Producer, Ring, RingError};
 

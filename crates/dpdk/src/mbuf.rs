@@ -124,6 +124,21 @@ impl Mbuf {
         (raw.ol_flags & sys::RVS_MBUF_F_RX_RSS_HASH != 0).then_some(unsafe { raw.__bindgen_anon_2.hash.rss })
     }
 
+    /// A word for the program's own use, which goes with the packet over rings; see [`Mbuf::set_mark`].
+    #[inline]
+    pub fn mark(&self) -> u32 {
+        // SAFETY: all members of the union are plain integers, for which any bits are valid.
+        unsafe { self.raw().__bindgen_anon_2.hash.usr }
+    }
+
+    /// Sets the word that goes with the packet. It takes the place of the NIC's hash.
+    #[inline]
+    pub fn set_mark(&mut self, mark: u32) {
+        let raw = self.raw_mut();
+        raw.ol_flags &= !sys::RVS_MBUF_F_RX_RSS_HASH;
+        raw.__bindgen_anon_2.hash.usr = mark;
+    }
+
     /// The VLAN tag that the NIC took off, if it did.
     #[inline]
     pub fn vlan_tci(&self) -> Option<u16> {

@@ -13,75 +13,13 @@ use dpdk_sys as sys;
 
 use crate::eal::{Hold, port_of};
 use crate::error::Errno;
-use crate::{Eal, EalError, Mempool, RxQueue, TxQueue};
+use crate::offload::{abilities, grant, rss_fields, rx_flags, tx_flags};
+use crate::port_config::{check, check_mtu, descriptor_limits};
+use crate::{Eal, EalError, Mempool, Offloads, PortConfig, PortInfo, Rss, RxQueue, TxQueue};
 
 /// DPDK's number of a port: what [`crate::Mbuf::port`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortId(pub u16);
-
-/// Which fields of a packet choose its receiving queue, in hardware.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Rss {
-    /// Whatever the driver does by itself.
-    #[default]
-    Off,
-    /// IP addresses.
-    Addresses,
-    /// IP addresses, and ports where there are any.
-    AddressesAndPorts,
-}
-
-/// Work that a NIC can take over: as a wish, as an ability, or as what was granted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Offloads {
-    /// Check the IPv4 header's checksum on receipt.
-    pub rx_ipv4_checksum: bool,
-    /// Check TCP's and UDP's checksums on receipt.
-    pub rx_l4_checksum: bool,
-    /// Fill in the IPv4 header's checksum on sending.
-    pub tx_ipv4_checksum: bool,
-    /// Fill in TCP's and UDP's checksums on sending.
-    pub tx_l4_checksum: bool,
-    /// Move the VLAN tag from the packet to its metadata on receipt.
-    pub vlan_strip: bool,
-    /// Spread packets over the receiving queues; only with several of them.
-    pub rss: Rss,
-}
-
-/// How to set a port up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PortConfig {
-    /// What the user calls the port: errors name it so.
-    pub name: String,
-    pub rx_queues: u16,
-    pub tx_queues: u16,
-    /// Packets that each receiving queue can hold; `None` for the driver's choice.
-    pub rx_descriptors: Option<u16>,
-    /// Packets that each sending queue can hold; `None` for the driver's choice.
-    pub tx_descriptors: Option<u16>,
-    /// Bytes of the largest IP packet.
-    pub mtu: u16,
-    /// Receive what is addressed to others, too.
-    pub promiscuous: bool,
-    /// Granted as far as the NIC can; see [`Port::offloads`].
-    pub offloads: Offloads,
-}
-
-impl PortConfig {
-    /// One queue each way, MTU 1500, no offloads.
-    pub fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            rx_queues: 1,
-            tx_queues: 1,
-            rx_descriptors: None,
-            tx_descriptors: None,
-            mtu: 1500,
-            promiscuous: false,
-            offloads: Offloads::default(),
-        }
-    }
-}
 
 /// Why a port cannot be had, set up or asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,35 +46,6 @@ pub enum PortError {
     Eal(#[from] EalError),
 }
 
-/// The sizes that a queue can have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DescriptorLimits {
-    pub min: u16,
-    pub max: u16,
-    pub multiple: u16,
-    /// The driver's choice.
-    pub default: u16,
-}
-
-/// What a port is and can.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PortInfo {
-    /// Its device's name.
-    pub device: String,
-    pub driver: String,
-    pub mac: [u8; 6],
-    /// The NUMA node that it is attached to, if there is one.
-    pub socket: Option<u32>,
-    pub max_rx_queues: u16,
-    pub max_tx_queues: u16,
-    pub rx_descriptors: DescriptorLimits,
-    pub tx_descriptors: DescriptorLimits,
-    pub min_mtu: u16,
-    pub max_mtu: u16,
-    /// What it can; `rss` is the most that it can.
-    pub offloads: Offloads,
-}
-
 /// The state of a port's line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
@@ -160,23 +69,6 @@ pub struct PortStats {
     /// Failures to get an mbuf for a packet.
     pub rx_no_mbuf: u64,
 }
-
-/// Bytes that frames have beside the IP packet: Ethernet, two VLAN tags, checksum.
-const FRAME_OVERHEAD: u16 = 14 + 2 * 4 + 4;
-
-const RX_L4_CHECKSUM: u64 = sys::RVS_ETH_RX_OFFLOAD_TCP_CKSUM | sys::RVS_ETH_RX_OFFLOAD_UDP_CKSUM;
-const TX_L4_CHECKSUM: u64 = sys::RVS_ETH_TX_OFFLOAD_TCP_CKSUM | sys::RVS_ETH_TX_OFFLOAD_UDP_CKSUM;
-
-const RSS_ADDRESSES: u64 = sys::RVS_ETH_RSS_IPV4
-    | sys::RVS_ETH_RSS_FRAG_IPV4
-    | sys::RVS_ETH_RSS_NONFRAG_IPV4_OTHER
-    | sys::RVS_ETH_RSS_IPV6
-    | sys::RVS_ETH_RSS_FRAG_IPV6
-    | sys::RVS_ETH_RSS_NONFRAG_IPV6_OTHER;
-const RSS_PORTS: u64 = sys::RVS_ETH_RSS_NONFRAG_IPV4_TCP
-    | sys::RVS_ETH_RSS_NONFRAG_IPV4_UDP
-    | sys::RVS_ETH_RSS_NONFRAG_IPV6_TCP
-    | sys::RVS_ETH_RSS_NONFRAG_IPV6_UDP;
 
 /// A port that does not run yet.
 #[derive(Debug)]
@@ -211,7 +103,7 @@ pub(crate) struct Started {
     taken: Mutex<Taken>,
     /// Declared before the pool: the port is closed first.
     running: Running,
-    _pool: Mempool,
+    pool: Mempool,
 }
 
 #[derive(Debug, Default)]
@@ -263,6 +155,15 @@ impl Port {
 
     pub fn tx_queues(&self) -> u16 {
         self.started.tx_queues
+    }
+
+    /// Gives the port another hardware address: a TAP the one of the port that it stands for.
+    pub fn set_mac(&self, mac: [u8; 6]) -> Result<(), PortError> {
+        let _serial = self.started.serial();
+        let mut raw = sys::rte_ether_addr { addr_bytes: mac };
+        // SAFETY: the port is started; the call copies the address.
+        let code = unsafe { sys::rte_eth_dev_default_mac_addr_set(self.id().0, &mut raw) };
+        self.done("take another MAC address", code)
     }
 
     /// The offloads that were both wished for and possible.
@@ -331,7 +232,7 @@ impl Port {
     /// Changes the MTU while running, which some drivers refuse.
     pub fn set_mtu(&self, mtu: u16) -> Result<(), PortError> {
         let started = &self.started;
-        check_mtu(&started.name, &started.info, mtu, &started._pool)?;
+        check_mtu(&started.name, &started.info, mtu, (started.pool.name(), started.pool.data_room()))?;
         let _serial = started.serial();
         // SAFETY: the port is started; drivers refuse what they cannot do while queues are polled.
         self.done("change its MTU", unsafe { sys::rte_eth_dev_set_mtu(self.id().0, mtu) })
@@ -372,8 +273,8 @@ impl IdlePort {
     pub fn configure(self, config: &PortConfig, pool: &Mempool) -> Result<Port, PortError> {
         let Self { claim, info, raw } = self;
         let (rx_descriptors, tx_descriptors) = check(config, &info)?;
-        check_mtu(&config.name, &info, config.mtu, pool)?;
-        let granted = grant(config, &info);
+        check_mtu(&config.name, &info, config.mtu, (pool.name(), pool.data_room()))?;
+        let granted = grant(config.offloads, info.offloads, config.rx_queues);
         // From here on a failure closes the port: a queue may refer to the pool.
         let running = Running(claim);
         running.0.configure(config, granted, &raw)?;
@@ -396,7 +297,7 @@ impl IdlePort {
             granted,
             taken: Mutex::default(),
             running,
-            _pool: pool.clone(),
+            pool: pool.clone(),
         };
         Ok(Port { started: Arc::new(started) })
     }
@@ -551,6 +452,13 @@ impl Drop for Running {
         // SAFETY: the port is ours, and no queue's handle is left, since each holds `Started`. Stopping what is not
         // started does nothing. What the driver says at the end, nobody can act on.
         unsafe {
+            // On a kernel's interface these modes would stay.
+            if sys::rte_eth_promiscuous_get(self.0.id.0) == 1 {
+                sys::rte_eth_promiscuous_disable(self.0.id.0);
+            }
+            if sys::rte_eth_allmulticast_get(self.0.id.0) == 1 {
+                sys::rte_eth_allmulticast_disable(self.0.id.0);
+            }
             sys::rte_eth_dev_stop(self.0.id.0);
             sys::rte_eth_dev_close(self.0.id.0);
         }
@@ -569,124 +477,4 @@ fn driver_error(port: &str, action: &'static str, error: Errno) -> PortError {
 
 fn done(port: &str, action: &'static str, code: i32) -> Result<(), PortError> {
     if code == 0 { Ok(()) } else { Err(driver_error(port, action, Errno::of_return(code))) }
-}
-
-/// Descriptors of a queue where neither user nor driver has a wish.
-const DESCRIPTORS: u16 = 1024;
-
-fn descriptor_limits(raw: &sys::rte_eth_desc_lim, preferred: u16) -> DescriptorLimits {
-    let multiple = raw.nb_align.max(1);
-    // Some drivers leave their limits at 0.
-    let (min, max) = (raw.nb_min.max(1), if raw.nb_max == 0 { u16::MAX } else { raw.nb_max });
-    let default = if preferred > 0 { preferred } else { DESCRIPTORS };
-    let default = default.clamp(min, max.max(min));
-    DescriptorLimits { min, max, multiple, default: (default / multiple * multiple).max(min) }
-}
-
-fn abilities(raw: &sys::rte_eth_dev_info) -> Offloads {
-    let all = |have: u64, need: u64| have & need == need;
-    Offloads {
-        rx_ipv4_checksum: all(raw.rx_offload_capa, sys::RVS_ETH_RX_OFFLOAD_IPV4_CKSUM),
-        rx_l4_checksum: all(raw.rx_offload_capa, RX_L4_CHECKSUM),
-        tx_ipv4_checksum: all(raw.tx_offload_capa, sys::RVS_ETH_TX_OFFLOAD_IPV4_CKSUM),
-        tx_l4_checksum: all(raw.tx_offload_capa, TX_L4_CHECKSUM),
-        vlan_strip: all(raw.rx_offload_capa, sys::RVS_ETH_RX_OFFLOAD_VLAN_STRIP),
-        rss: match raw.flow_type_rss_offloads {
-            fields if fields & RSS_PORTS != 0 => Rss::AddressesAndPorts,
-            fields if fields & RSS_ADDRESSES != 0 => Rss::Addresses,
-            _ => Rss::Off,
-        },
-    }
-}
-
-fn grant(config: &PortConfig, info: &PortInfo) -> Offloads {
-    let (wish, can) = (config.offloads, info.offloads);
-    Offloads {
-        rx_ipv4_checksum: wish.rx_ipv4_checksum && can.rx_ipv4_checksum,
-        rx_l4_checksum: wish.rx_l4_checksum && can.rx_l4_checksum,
-        tx_ipv4_checksum: wish.tx_ipv4_checksum && can.tx_ipv4_checksum,
-        tx_l4_checksum: wish.tx_l4_checksum && can.tx_l4_checksum,
-        vlan_strip: wish.vlan_strip && can.vlan_strip,
-        rss: match (wish.rss, can.rss) {
-            _ if config.rx_queues == 1 => Rss::Off,
-            (Rss::Off, _) | (_, Rss::Off) => Rss::Off,
-            (Rss::AddressesAndPorts, Rss::AddressesAndPorts) => Rss::AddressesAndPorts,
-            _ => Rss::Addresses,
-        },
-    }
-}
-
-fn rx_flags(granted: Offloads) -> u64 {
-    let flags = [
-        (granted.rx_ipv4_checksum, sys::RVS_ETH_RX_OFFLOAD_IPV4_CKSUM),
-        (granted.rx_l4_checksum, RX_L4_CHECKSUM),
-        (granted.vlan_strip, sys::RVS_ETH_RX_OFFLOAD_VLAN_STRIP),
-    ];
-    flags.into_iter().filter(|&(on, _)| on).fold(0, |all, (_, flag)| all | flag)
-}
-
-fn tx_flags(granted: Offloads) -> u64 {
-    let flags = [
-        (granted.tx_ipv4_checksum, sys::RVS_ETH_TX_OFFLOAD_IPV4_CKSUM),
-        (granted.tx_l4_checksum, TX_L4_CHECKSUM),
-    ];
-    flags.into_iter().filter(|&(on, _)| on).fold(0, |all, (_, flag)| all | flag)
-}
-
-fn rss_fields(rss: Rss) -> u64 {
-    match rss {
-        Rss::Off => 0,
-        Rss::Addresses => RSS_ADDRESSES,
-        Rss::AddressesAndPorts => RSS_ADDRESSES | RSS_PORTS,
-    }
-}
-
-/// The numbers of descriptors, if the port can do what the configuration asks for.
-fn check(config: &PortConfig, info: &PortInfo) -> Result<(u16, u16), PortError> {
-    let port = &config.name;
-    check_range(port, "rx_queues", config.rx_queues, 1, info.max_rx_queues)?;
-    check_range(port, "tx_queues", config.tx_queues, 1, info.max_tx_queues)?;
-    let rx = check_descriptors(port, "rx_descriptors", config.rx_descriptors, info.rx_descriptors)?;
-    let tx = check_descriptors(port, "tx_descriptors", config.tx_descriptors, info.tx_descriptors)?;
-    Ok((rx, tx))
-}
-
-fn check_range(port: &str, option: &'static str, value: u16, min: u16, max: u16) -> Result<(), PortError> {
-    if (min..=max).contains(&value) {
-        return Ok(());
-    }
-    let (value, min, max) = (value.into(), min.into(), max.into());
-    Err(PortError::OutOfRange { port: port.to_owned(), option, value, min, max })
-}
-
-fn check_descriptors(
-    port: &str,
-    option: &'static str,
-    wish: Option<u16>,
-    limits: DescriptorLimits,
-) -> Result<u16, PortError> {
-    let Some(value) = wish else { return Ok(limits.default) };
-    check_range(port, option, value, limits.min, limits.max)?;
-    if value % limits.multiple != 0 {
-        let (port, value, multiple) = (port.to_owned(), value.into(), limits.multiple.into());
-        return Err(PortError::NotMultiple { port, option, value, multiple });
-    }
-    Ok(value)
-}
-
-/// Whether port and pool can take frames of that size in one piece.
-fn check_mtu(port: &str, info: &PortInfo, mtu: u16, pool: &Mempool) -> Result<(), PortError> {
-    check_range(port, "mtu", mtu, info.min_mtu, info.max_mtu)?;
-    let max = pool.data_room().saturating_sub(FRAME_OVERHEAD);
-    if mtu <= max {
-        return Ok(());
-    }
-    Err(PortError::MtuExceedsPool {
-        port: port.to_owned(),
-        mtu: mtu.into(),
-        min: info.min_mtu.into(),
-        max: max.into(),
-        pool: pool.name().to_owned(),
-        data_room: pool.data_room(),
-    })
 }

@@ -73,15 +73,18 @@ impl RxQueue {
     #[inline]
     pub fn burst<const N: usize>(&mut self, burst: &mut Burst<N>) -> usize {
         let (packets, room) = burst.spare();
+        if room == 0 {
+            return 0;
+        }
         // SAFETY: the table's entry stays valid for the process's life; drivers may replace the functions in it while
         // they recover from errors, each by one aligned store, so that a copy is always one or the other.
         let (receive, queues) =
             unsafe { ((&raw const (*self.ops).rx_pkt_burst).read_volatile(), (*self.ops).rxq) };
         // SAFETY: the port is started and has this queue as long as we hold it.
         let (driver, callback) = unsafe { slots(&queues, self.queue) };
-        // SAFETY: a port always has a receive function (a dummy at worst). It gets its own queue, which nobody else
-        // polls, and `room` slots to fill.
-        let mut count = unsafe { receive.unwrap_unchecked()(driver, packets, room) };
+        let Some(receive) = receive else { return 0 };
+        // SAFETY: the driver gets its own queue, which nobody else polls, and `room` slots to fill.
+        let mut count = unsafe { receive(driver, packets, room) };
         if !callback.is_null() {
             count = self.call_back(packets, count, room, callback);
         }
@@ -139,9 +142,10 @@ impl TxQueue {
         if !callback.is_null() {
             count = self.call_back(packets, count, callback);
         }
-        // SAFETY: a port always has a transmit function (a dummy at worst). It gets its own queue, which nobody else
-        // uses, and `count` packets of ours, of which it takes those that it says.
-        let sent = usize::from(unsafe { transmit.unwrap_unchecked()(driver, packets, count) });
+        let Some(transmit) = transmit else { return 0 };
+        // SAFETY: the driver gets its own queue, which nobody else uses, and `count` packets of ours, of which it takes
+        // as many as it says.
+        let sent = usize::from(unsafe { transmit(driver, packets, count) });
         // SAFETY: the driver owns the first `sent` packets.
         unsafe { burst.forget_front(sent) };
         sent

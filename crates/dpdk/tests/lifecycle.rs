@@ -17,11 +17,14 @@ fn the_environment_ends_only_when_nothing_stands_on_it() {
     assert_eq!(second.to_string(), "DPDK was started in this process already; it can be started only once");
     assert_eq!(thread::register(eal).unwrap_err().to_string(), "this thread is registered already");
 
+    let too_much = Mempool::new(eal, "huge", 1 << 20, 0, 2048, None).unwrap_err();
+    assert!(too_much.to_string().contains("Cannot allocate memory"), "{too_much}");
+
     let pool = Mempool::new(eal, "life", 255, 16, 256, None).unwrap();
     let mbuf = pool.alloc().unwrap();
     let ends = Ring::spsc(eal, "life", 8).unwrap();
     let idle = Port::by_device_name(eal, "net_null0").unwrap();
-    assert_eq!(eal.cleanup(), Err(EalError::Held { ports_pools_rings: 3 }));
+    assert_eq!(eal.cleanup(), Err(EalError::Held { holders: 3 }));
     drop((ends, idle));
     let other = std::thread::spawn(move || {
         let registered = thread::register(eal).unwrap();

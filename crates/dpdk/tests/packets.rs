@@ -144,6 +144,4 @@ fn nonsense_is_refused_in_words() {
     }
     let _first = common::pool(eal, "twice");
     assert!(matches!(make("twice", 100, 0, 2048), Some(MempoolError::Create { .. })), "names are unique");
-    let too_much = make("huge", 1 << 20, 0, 2048).unwrap();
-    assert!(too_much.to_string().contains("Cannot allocate memory"), "{too_much}");
 }
