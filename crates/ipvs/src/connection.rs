@@ -76,6 +76,8 @@ pub(crate) struct Connection<K> {
     pub(crate) state: State,
     /// How packets reach the destination: as the destination was configured when the connection was made.
     pub(crate) method: Method,
+    /// Replies that need not pass here have done so nevertheless, so the state follows both directions.
+    pub(crate) overheard: bool,
 }
 
 impl<K: FlowKey> Connection<K> {
@@ -87,6 +89,11 @@ impl<K: FlowKey> Connection<K> {
     /// Whether the connection counts as active on its destination.
     pub(crate) fn is_active(&self) -> bool {
         self.protocol().is_active(self.state)
+    }
+
+    /// Whether only the client's packets have been seen, as is to be expected [IP_VS_CONN_F_NOOUTPUT].
+    pub(crate) fn input_only(&self) -> bool {
+        self.method.input_only() && !self.overheard
     }
 
     /// What a packet of `direction` is rewritten to carry, where both directions pass.
@@ -108,6 +115,7 @@ impl<K: FlowKey> Default for Connection<K> {
             out_pkts: 0,
             state: State::NONE,
             method: Method::Masquerade,
+            overheard: false,
         }
     }
 }

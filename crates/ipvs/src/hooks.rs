@@ -139,7 +139,7 @@ impl Core {
                         self.fragment::<K>(context, packet.bytes(), info, protocol)
                     }
                     Some(id) => self.output::<K, B>(context, packet, info, id),
-                    None => Verdict::Accept,
+                    None => self.overhear(context, info, &key),
                 }
             }
         }

@@ -75,10 +75,11 @@ impl Core {
         let towards = match direction {
             Direction::Original => {
                 conn.in_pkts = conn.in_pkts.wrapping_add(1);
-                protocol::Direction::from_client(conn.method)
+                protocol::Direction::from_client(conn.input_only())
             }
             Direction::Reply => {
                 conn.out_pkts = conn.out_pkts.wrapping_add(1);
+                conn.overheard = true;
                 protocol::Direction::Output
             }
         };
@@ -109,7 +110,7 @@ fn opens_anew<K: FlowKey>(
     let quiesced = settings.expire_nodest_conn && dest.is_some_and(|dest| dest.weight == 0);
     let closed = match TcpState::from(conn.state) {
         TcpState::TimeWait | TcpState::Close => true,
-        TcpState::FinWait => settings.conn_reuse_mode & 2 != 0 && conn.method.input_only(),
+        TcpState::FinWait => settings.conn_reuse_mode & 2 != 0 && conn.input_only(),
         _ => false,
     };
     quiesced || (settings.conn_reuse_mode != 0 && closed)

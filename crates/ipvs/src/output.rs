@@ -14,6 +14,24 @@ use crate::xmit::{Outward, translate};
 use crate::{Method, Verdict};
 
 impl Core {
+    /// A packet that may be a reply from the virtual address itself, to a client of a destination that answers on its own,
+    /// and that happens to come by: it goes on as it is, but counts and moves the state.
+    pub(crate) fn overhear<K: FlowKey>(
+        &mut self,
+        context: &Context<'_>,
+        info: &PacketInfo,
+        key: &K,
+    ) -> Verdict {
+        let table = K::table(&self.tables);
+        if let Some(id) = table.lookup_in(&key.reversed(), Direction::Original)
+            && let Some(conn) = table.get(id).filter(|conn| conn.method.input_only())
+        {
+            self.count_out(context.snapshot, conn.dest, info.ip_len() as u64);
+            self.transition::<K>(context, id, Direction::Reply, info.tcp_flags);
+        }
+        Verdict::Accept
+    }
+
     /// A destination's packet on a connection.
     pub(crate) fn output<K: FlowKey, B: PacketBuf>(
         &mut self,

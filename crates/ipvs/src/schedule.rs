@@ -94,6 +94,7 @@ impl Core {
             out_pkts: 0,
             state: State::NONE,
             method: dest.method,
+            overheard: false,
         };
         let id = K::table_mut(&mut self.tables)
             .insert(conn, context.now_ms, NEW_TIMEOUT_MS)

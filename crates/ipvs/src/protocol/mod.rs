@@ -8,7 +8,7 @@
 pub mod tcp;
 pub mod udp;
 
-use crate::{Method, Timeouts};
+use crate::Timeouts;
 
 /// An upper-layer protocol that services can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,9 +40,9 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The direction of a client's packet on a connection of this method.
-    pub fn from_client(method: Method) -> Self {
-        if method.input_only() { Self::InputOnly } else { Self::Input }
+    /// The direction of a client's packet on a connection; `input_only` if the director has seen no reply and expects none.
+    pub fn from_client(input_only: bool) -> Self {
+        if input_only { Self::InputOnly } else { Self::Input }
     }
 }
 

@@ -1,0 +1,419 @@
+//! A director between two links, as the recording machine was: ports, addresses, neighbours, and the little of a
+//! pipeline that is needed around the hooks.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use inet::{Address, AddressRole, Iface, IfaceId, Net, NetConfig, NextHop, PortIndex, Route, fragment, icmp};
+use ipvs::pool::Pools;
+use ipvs::{
+    Cursor, Dest, DestId, Director, Limits, Method, NatSteering, Protocol, SchedulerKind, Service, ServiceId,
+    ServiceKey, ServiceTable, Settings, Snapshot, Steering, Timeouts, Traffic, TrafficStats, Verdict,
+    WorkerId, WorkerShared,
+};
+use wire::{MacAddr, PacketBuf, Parsed, VecBuf, ether, parse, rewrite};
+
+const SIDES: [char; 2] = ['c', 's'];
+
+/// What became of a frame.
+#[derive(Debug, PartialEq)]
+pub struct Outcome {
+    /// What left, and where.
+    pub out: Vec<(char, Vec<u8>)>,
+    /// It was for the host's own stack.
+    pub to_host: bool,
+    /// What left was made here, not passed on.
+    pub made: bool,
+}
+
+pub struct Lab {
+    director: Director,
+    shared: Arc<WorkerShared>,
+    services: Vec<Service>,
+    service_ids: HashMap<ServiceKey, ServiceId>,
+    dest_ids: HashMap<(ServiceKey, SocketAddr), DestId>,
+    zeroed: HashMap<String, TrafficStats>,
+    settings: Settings,
+    timeouts: Timeouts,
+    mtu: [u16; 2],
+    generation: u64,
+    pub now_ms: u64,
+}
+
+impl Lab {
+    pub fn new(sysctls: &[(String, u64)]) -> Lab {
+        let limits = Limits { connections: 1000, services: 16, dests: 64, ..Limits::default() };
+        let mut settings = Settings::default();
+        for (name, value) in sysctls {
+            match name.as_str() {
+                "conn_reuse_mode" => settings.conn_reuse_mode = *value as u8,
+                "expire_nodest_conn" => settings.expire_nodest_conn = *value != 0,
+                "nat_icmp_send" => settings.nat_icmp_send = *value != 0,
+                other => panic!("unknown setting {other}"),
+            }
+        }
+        let shared = Arc::new(WorkerShared::new(&limits));
+        let mtu = [1500; 2];
+        let snapshot = Arc::new(snapshot(0, mtu, &[], settings, Timeouts::default()));
+        let director =
+            Director::new(WorkerId(0), &limits, snapshot, vec![Arc::clone(&shared)], 1).expect("memory");
+        Lab {
+            director,
+            shared,
+            services: Vec::new(),
+            service_ids: HashMap::new(),
+            dest_ids: HashMap::new(),
+            zeroed: HashMap::new(),
+            settings,
+            timeouts: Timeouts::default(),
+            mtu,
+            generation: 0,
+            now_ms: 0,
+        }
+    }
+
+    /// Time passes; what ends, ends.
+    pub fn advance_to(&mut self, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        self.director.expire(self.now_ms, 100_000);
+    }
+
+    /// A frame from a link.
+    pub fn receive(&mut self, side: char, frame: &[u8]) -> Outcome {
+        let mut outcome = Outcome { out: Vec::new(), to_host: false, made: false };
+        let Ok(Parsed::Ip(info)) = parse(frame) else { return outcome };
+        let mut packet = VecBuf::new(frame);
+        packet.truncate(usize::from(info.end));
+        let (src, dst) = (info.src(frame), info.dst(frame));
+        let iface = IfaceId(if side == 'c' { 0 } else { 1 });
+        let net = &self.director.snapshot().net;
+        // Linux checks the source in IPv4 only.
+        if src.is_ipv4() && net.own(src).is_some() {
+            return outcome;
+        }
+        let local = net.own(dst).is_some();
+        let onward = net.route(dst);
+        let mut verdict = if local {
+            self.director.local_in(self.now_ms, &mut packet, &info, iface)
+        } else {
+            let Some(hop) = onward else { return outcome };
+            let too_big = fragment::exceeds(&info, hop.mtu) && !fragment::may_fragment(frame, &info);
+            let refuse = if info.ttl <= 1 {
+                Some(inet::IcmpError::TimeExceeded)
+            } else {
+                too_big.then_some(inet::IcmpError::FragmentationNeeded { mtu: hop.mtu })
+            };
+            match refuse {
+                Some(kind) => {
+                    let Some(()) = icmp::error(net, &mut packet, &info, kind, None, 1) else {
+                        return outcome;
+                    };
+                    Verdict::Answer(inet::DropReason::MtuExceeded)
+                }
+                None => self.director.forward(self.now_ms, &mut packet, &info, iface),
+            }
+        };
+        if verdict == Verdict::Accept && local {
+            verdict = Verdict::ToHost;
+            if icmp::echo_reply(&mut packet, &info) {
+                verdict = Verdict::Answer(inet::DropReason::NoRoute);
+            }
+        }
+        match verdict {
+            Verdict::ToHost => outcome.to_host = true,
+            Verdict::Drop(_) => {}
+            Verdict::Accept | Verdict::Stop => {
+                rewrite::decrement_ttl(packet.bytes_mut(), &info);
+                outcome.out = self.send(packet, None);
+            }
+            Verdict::Tx(hop) => outcome.out = self.send(packet, Some(hop)),
+            Verdict::Answer(_) => {
+                outcome.made = true;
+                outcome.out = self.send(packet, None);
+            }
+        }
+        outcome
+    }
+
+    /// Link layer: fragments, addresses.
+    fn send(&self, packet: VecBuf, hop: Option<NextHop>) -> Vec<(char, Vec<u8>)> {
+        let net = &self.director.snapshot().net;
+        let Ok(Parsed::Ip(info)) = parse(packet.bytes()) else { panic!("sent what does not parse") };
+        let hop = hop.or_else(|| net.route(info.dst(packet.bytes()))).expect("a route");
+        let mut pieces = Vec::new();
+        let done =
+            fragment::fragment(packet, &info, hop.mtu, || Some(VecBuf::new(&[])), |piece| pieces.push(piece));
+        done.expect("fits or may be fragmented");
+        pieces
+            .into_iter()
+            .map(|mut piece| {
+                let frame = piece.bytes_mut();
+                ether::set_dst(frame, &neighbour(hop.addr));
+                ether::set_src(frame, &net.iface(hop.iface).mac);
+                (SIDES[usize::from(hop.iface.0)], piece.bytes().to_vec())
+            })
+            .collect()
+    }
+
+    /// Commands of ipvsadm and ip, separated by `;`.
+    pub fn command(&mut self, line: &str) {
+        for command in line.split("; ") {
+            let words: Vec<&str> = command.split(' ').collect();
+            match words[..] {
+                ["ip", "link", "set", "dev", side, "mtu", mtu] => {
+                    self.mtu[usize::from(side == "s")] = mtu.parse().expect("an MTU");
+                }
+                ["ipvsadm", "-C"] => self.services.clear(),
+                ["ipvsadm", "-Z"] => self.zero(),
+                ["ipvsadm", "--set", tcp, fin, udp] => {
+                    let set = |to: &mut u64, seconds: &str| match seconds.parse().expect("seconds") {
+                        0 => {}
+                        seconds => *to = 1000 * seconds,
+                    };
+                    set(&mut self.timeouts.tcp_ms, tcp);
+                    set(&mut self.timeouts.tcp_fin_ms, fin);
+                    set(&mut self.timeouts.udp_ms, udp);
+                }
+                ["ipvsadm", verb, protocol, service, ref rest @ ..] => {
+                    let protocol = if protocol == "-t" { Protocol::Tcp } else { Protocol::Udp };
+                    let service: SocketAddr = service.parse().expect("address and port");
+                    self.ipvsadm(verb, protocol, service, rest);
+                }
+                _ => panic!("unknown command {command}"),
+            }
+        }
+        self.publish();
+    }
+
+    fn ipvsadm(&mut self, verb: &str, protocol: Protocol, service: SocketAddr, rest: &[&str]) {
+        let key = ServiceKey::Address { protocol, addr: service.ip(), port: service.port() };
+        let option = |name| rest.iter().position(|word| *word == name).map(|at| rest[at + 1]);
+        let at = self.services.iter().position(|service| service.key == key);
+        match verb {
+            "-A" => {
+                let next = ServiceId(self.service_ids.len() as u32);
+                let id = *self.service_ids.entry(key).or_insert(next);
+                let scheduler = option("-s").and_then(SchedulerKind::from_name).expect("a scheduler");
+                self.services.push(Service { id, key, scheduler, pool: None, dests: Box::new([]), epoch: 0 });
+            }
+            "-D" => {
+                self.services.remove(at.expect("the service"));
+            }
+            _ => {
+                let dest = option("-r").expect("a destination");
+                let mut dest = dest
+                    .parse()
+                    .unwrap_or_else(|_| SocketAddr::new(dest.parse().expect("an address"), service.port()));
+                let method = method(rest);
+                if method != Method::Masquerade && matches!(verb, "-a" | "-e") {
+                    dest.set_port(service.port());
+                }
+                let weight = option("-w").map_or(1, |weight| weight.parse().expect("a weight"));
+                let next = DestId(self.dest_ids.len() as u32);
+                let id = *self.dest_ids.entry((key, dest)).or_insert(next);
+                let made =
+                    Dest { id, addr: dest.ip(), port: dest.port(), method, weight, upper: 0, lower: 0 };
+                let service = &mut self.services[at.expect("the service")];
+                service.epoch += 1;
+                let mut dests = std::mem::take(&mut service.dests).into_vec();
+                match verb {
+                    "-a" => dests.push(made),
+                    "-e" => *dests.iter_mut().find(|dest| dest.id == id).expect("the destination") = made,
+                    "-d" => dests.retain(|dest| dest.id != id),
+                    other => panic!("unknown verb {other}"),
+                }
+                service.dests = dests.into();
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        self.generation += 1;
+        let snapshot = snapshot(self.generation, self.mtu, &self.services, self.settings, self.timeouts);
+        self.director.apply(Arc::new(snapshot));
+        self.director.expire(self.now_ms, 100_000);
+    }
+
+    /// Rows as in `/proc/net/ip_vs_conn`, and seconds left.
+    pub fn connections(&self) -> Vec<(String, u64)> {
+        let mut rows = Vec::new();
+        let mut cursor = Some(Cursor::default());
+        while let Some(at) = cursor {
+            cursor = self.director.list(self.now_ms, at, 64, |view| {
+                let end = |addr: SocketAddr| format!("{} {:04X}", hex(addr.ip()), addr.port());
+                let row = [
+                    view.protocol.name().into(),
+                    end(view.client),
+                    end(view.virtual_addr),
+                    view.destination.map_or_else(String::new, end),
+                    view.state.into(),
+                ];
+                rows.push((row.join(" "), view.expires_in_ms / 1000));
+            });
+        }
+        rows.sort();
+        rows
+    }
+
+    /// Rows as `ipvsadm -Ln` has them.
+    pub fn list(&self) -> Vec<String> {
+        self.rows(
+            |service| format!(" {}", service.scheduler.name()),
+            |dest| {
+                let load = self.shared.dest(dest.id).expect("counters").load();
+                let method = match dest.method {
+                    Method::Masquerade => "Masq",
+                    Method::Tunnel => "Tunnel",
+                    Method::DirectRouting => "Route",
+                    Method::Fullnat => "Fullnat",
+                };
+                format!(" {method} {} {} {}", dest.weight, load.active, load.inactive)
+            },
+        )
+    }
+
+    /// Rows as `ipvsadm -Ln --stats` has them.
+    pub fn stats(&self) -> Vec<String> {
+        self.rows(
+            |service| self.since_zero(&format!("{:?}", service.id), self.shared.service(service.id)),
+            |dest| {
+                self.since_zero(
+                    &format!("{:?}", dest.id),
+                    self.shared.dest(dest.id).map(|dest| &dest.traffic),
+                )
+            },
+        )
+    }
+
+    fn since_zero(&self, name: &str, traffic: Option<&Traffic>) -> String {
+        let now = traffic.expect("counters").read();
+        let then = self.zeroed.get(name).copied().unwrap_or_default();
+        let columns = [
+            now.conns - then.conns,
+            now.in_pkts - then.in_pkts,
+            now.out_pkts - then.out_pkts,
+            now.in_bytes - then.in_bytes,
+            now.out_bytes - then.out_bytes,
+        ];
+        columns.map(|column| format!(" {column}")).concat()
+    }
+
+    fn zero(&mut self) {
+        for service in &self.services {
+            let traffic = self.shared.service(service.id).expect("counters");
+            self.zeroed.insert(format!("{:?}", service.id), traffic.read());
+            for dest in &service.dests {
+                let traffic = &self.shared.dest(dest.id).expect("counters").traffic;
+                self.zeroed.insert(format!("{:?}", dest.id), traffic.read());
+            }
+        }
+    }
+
+    fn rows(
+        &self,
+        service_row: impl Fn(&Service) -> String,
+        dest_row: impl Fn(&Dest) -> String,
+    ) -> Vec<String> {
+        let mut blocks: Vec<Vec<String>> = Vec::new();
+        for service in &self.services {
+            let ServiceKey::Address { protocol, addr, port } = service.key;
+            let mut rows =
+                vec![format!("{} {}{}", protocol.name(), SocketAddr::new(addr, port), service_row(service))];
+            for dest in &service.dests {
+                rows.push(format!("-> {}{}", SocketAddr::new(dest.addr, dest.port), dest_row(dest)));
+            }
+            blocks.push(rows);
+        }
+        blocks.concat()
+    }
+}
+
+fn method(words: &[&str]) -> Method {
+    words
+        .iter()
+        .find_map(|word| match *word {
+            "-m" => Some(Method::Masquerade),
+            "-i" => Some(Method::Tunnel),
+            "-g" => Some(Method::DirectRouting),
+            _ => None,
+        })
+        .unwrap_or(Method::DirectRouting)
+}
+
+fn snapshot(
+    generation: u64,
+    mtu: [u16; 2],
+    services: &[Service],
+    settings: Settings,
+    timeouts: Timeouts,
+) -> Snapshot {
+    let services = services.iter().cloned().map(Arc::new).collect();
+    Snapshot {
+        generation,
+        net: net(mtu),
+        services: ServiceTable::build(services).expect("valid services"),
+        pools: Pools::build(&[]),
+        steering: Steering::new(1, [7; 16], NatSteering::Address { v4_prefix: 32, v6_prefix: 128 }),
+        timeouts,
+        settings,
+    }
+}
+
+fn net(mtu: [u16; 2]) -> Net {
+    let iface = |id: u16, name: &str| Iface {
+        id: IfaceId(id),
+        name: name.into(),
+        port: PortIndex(id),
+        vlan: None,
+        mac: MacAddr([2, 0, 0, 0, 0, id as u8 + 1]),
+        mtu: mtu[usize::from(id)],
+    };
+    let address = |iface, addr: &str, prefix_len| Address {
+        iface: IfaceId(iface),
+        addr: addr.parse().expect("an address"),
+        prefix_len,
+        role: AddressRole::Host,
+    };
+    let default = |any: &str, via: &str| Route {
+        prefix: (any.parse().expect("an address"), 0),
+        iface: IfaceId(0),
+        gateway: Some(via.parse().expect("an address")),
+        source: None,
+        mtu: None,
+    };
+    Net::build(NetConfig {
+        ifaces: vec![iface(0, "c"), iface(1, "s")],
+        addresses: vec![
+            address(0, "192.0.2.1", 24),
+            address(0, "192.0.2.100", 32),
+            address(0, "2001:db8:1::1", 64),
+            address(0, "2001:db8:1::100", 128),
+            address(1, "10.0.2.1", 24),
+            address(1, "2001:db8:2::1", 64),
+        ],
+        routes: vec![default("0.0.0.0", "192.0.2.254"), default("::", "2001:db8:1::fe")],
+        ..NetConfig::default()
+    })
+    .expect("a valid network")
+}
+
+/// All neighbours are static: the default gateway, and real servers by the last byte of their address.
+fn neighbour(addr: IpAddr) -> MacAddr {
+    let gateways: [IpAddr; 2] = ["192.0.2.254".parse().expect("v4"), "2001:db8:1::fe".parse().expect("v6")];
+    if gateways.contains(&addr) {
+        return MacAddr([2, 0, 0, 0, 0, 0xfe]);
+    }
+    let last = match addr {
+        IpAddr::V4(addr) => addr.octets()[3],
+        IpAddr::V6(addr) => addr.octets()[15],
+    };
+    MacAddr([2, 0, 0, 0, 2, last])
+}
+
+fn hex(addr: IpAddr) -> String {
+    match addr {
+        IpAddr::V4(addr) => format!("{:08X}", addr.to_bits()),
+        IpAddr::V6(addr) => addr.segments().map(|segment| format!("{segment:04x}")).join(":"),
+    }
+}
