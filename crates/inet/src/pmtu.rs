@@ -106,4 +106,15 @@ mod tests {
         let held: Vec<bool> = (1..=5).map(|n| cache.get(0, dst(n)).is_some()).collect();
         assert_eq!(held, [false, false, false, true, true]);
     }
+
+    #[test]
+    fn a_cache_that_is_always_full_never_grows() {
+        // As many as fill a map of 128 buckets to its limit.
+        let mut cache = PmtuCache::new(112);
+        let room = cache.entries.capacity();
+        for n in 0..20_000 {
+            cache.learn(0, dst(n), 1400);
+        }
+        assert_eq!((cache.entries.len(), cache.entries.capacity()), (112, room));
+    }
 }

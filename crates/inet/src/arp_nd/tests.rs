@@ -203,6 +203,22 @@ fn learns_from_arp_with_care() {
 }
 
 #[test]
+fn our_address_on_another_interface_of_the_link_is_no_neighbour() {
+    // One-armed by mistake: both interfaces hear each other.
+    let mut both = config();
+    both.addresses.push(address(S, "192.0.2.2/32"));
+    both.addresses.push(address(S, "2001:db8:1::2/128"));
+    let net = Net::build(both).expect("a network");
+    let mut table = neighbours();
+    one(&net, &mut table, &arp(Op::Request, (MAC_S, "192.0.2.2"), "192.0.2.1", MacAddr::BROADCAST));
+    let asks = solicitation("2001:db8:1::1", Some(MAC_S));
+    one(&net, &mut table, &nd(asks, "2001:db8:1::2", MAC_S, v6("2001:db8:1::1")));
+    let answers = advertisement("2001:db8:1::2", Some(MAC_S), true, true);
+    one(&net, &mut table, &nd(answers, "2001:db8:1::2", MAC_S, v6("2001:db8:1::1")));
+    assert!(table.is_empty());
+}
+
+#[test]
 fn a_changed_hardware_address_is_taken_and_told() {
     let net = net();
     let mut table = neighbours();

@@ -262,6 +262,29 @@ fn a_full_table_evicts_the_failed_and_the_unused_stale_only() {
 }
 
 #[test]
+fn a_table_that_is_always_full_never_grows() {
+    // As many as fill a map of 128 buckets to its limit: removals would make it grow if it had no room to spare.
+    let mut table = table(112, 1, 1);
+    let room = table.index.capacity();
+    for round in 0..20_000u32 {
+        let hop = NextHop { iface: S, addr: IpAddr::V4(round.into()), mtu: 1500 };
+        table.learn(u64::from(round) * RETRANSMIT_MS, S, hop.addr, ONE, Confirm::Asked);
+    }
+    assert_eq!((table.len(), table.index.capacity()), (112, room));
+}
+
+#[test]
+fn each_answer_makes_it_reachable_for_another_while() {
+    let mut table = table(8, 4, 16);
+    let hop = server(11);
+    for now_ms in (0..10 * REACHABLE_MS).step_by(REACHABLE_MS as usize / 4) {
+        table.learn(now_ms, S, hop.addr, ONE, SOLICITED);
+        due(&mut table, now_ms + REACHABLE_MS / 4 - 1);
+        assert_eq!(state(&table, &hop), Some(NeighState::Reachable), "at {now_ms}");
+    }
+}
+
+#[test]
 fn a_budget_bounds_the_work_of_a_turn() {
     let mut table = table(64, 4, 64);
     for n in 0..50 {
