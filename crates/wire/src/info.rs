@@ -1,6 +1,8 @@
 //! What one look at a frame finds out: done once per packet, then passed along by value.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::IpAddr;
+
+use crate::{ipv4, ipv6};
 
 /// Address family of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,21 +51,57 @@ pub struct PacketInfo {
 
 impl PacketInfo {
     /// Source address, read from the frame that this was parsed from.
+    #[inline]
     pub fn src(&self, frame: &[u8]) -> IpAddr {
-        self.address(frame, 12, 8)
+        match self.family {
+            Family::V4 => IpAddr::V4(ipv4::src(self.ip(frame))),
+            Family::V6 => IpAddr::V6(ipv6::src(self.ip(frame))),
+        }
     }
 
     /// Destination address, read from the frame that this was parsed from.
+    #[inline]
     pub fn dst(&self, frame: &[u8]) -> IpAddr {
-        self.address(frame, 16, 24)
+        match self.family {
+            Family::V4 => IpAddr::V4(ipv4::dst(self.ip(frame))),
+            Family::V6 => IpAddr::V6(ipv6::dst(self.ip(frame))),
+        }
     }
 
-    fn address(&self, frame: &[u8], v4: usize, v6: usize) -> IpAddr {
-        let l3 = usize::from(self.l3);
-        match self.family {
-            Family::V4 => IpAddr::V4(Ipv4Addr::from(<[u8; 4]>::try_from(&frame[l3 + v4..l3 + v4 + 4]).expect("4 bytes"))),
-            Family::V6 => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(&frame[l3 + v6..l3 + v6 + 16]).expect("16 bytes"))),
-        }
+    /// Length of the IP packet, headers and all: what is compared with an MTU.
+    #[inline]
+    pub fn ip_len(&self) -> usize {
+        usize::from(self.end.saturating_sub(self.l3))
+    }
+
+    /// Length of upper-layer header and data.
+    #[inline]
+    pub fn upper_len(&self) -> usize {
+        usize::from(self.end.saturating_sub(self.l4))
+    }
+
+    /// The IP packet, without Ethernet header and padding.
+    #[inline]
+    pub fn ip<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
+        frame.get(usize::from(self.l3)..usize::from(self.end)).unwrap_or_default()
+    }
+
+    /// The IP packet, to rewrite in place.
+    #[inline]
+    pub fn ip_mut<'a>(&self, frame: &'a mut [u8]) -> &'a mut [u8] {
+        frame.get_mut(usize::from(self.l3)..usize::from(self.end)).unwrap_or_default()
+    }
+
+    /// Upper-layer header and data.
+    #[inline]
+    pub fn upper<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
+        frame.get(usize::from(self.l4)..usize::from(self.end)).unwrap_or_default()
+    }
+
+    /// Upper-layer header and data, to rewrite in place.
+    #[inline]
+    pub fn upper_mut<'a>(&self, frame: &'a mut [u8]) -> &'a mut [u8] {
+        frame.get_mut(usize::from(self.l4)..usize::from(self.end)).unwrap_or_default()
     }
 }
 

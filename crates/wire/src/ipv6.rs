@@ -1,0 +1,230 @@
+//! IPv6 headers and extension headers (RFC 8200). Slices start at the IPv6 header.
+//!
+//! [`Extensions`] is the one walk over extension headers; parsing, fragments and quotations use it.
+
+use core::net::Ipv6Addr;
+
+use crate::field::{array, get_u8, get_u16, get_u32, put, put_u8, put_u16, put_u32};
+use crate::protocol;
+
+/// Length of the fixed header, in bytes.
+pub const HEADER_LEN: usize = 40;
+/// Length of a fragment header, in bytes.
+pub const FRAGMENT_LEN: usize = 8;
+/// The smallest MTU that a link may have (RFC 8200, 5).
+pub const MIN_MTU: u16 = 1280;
+/// Extension headers that a packet may have; a bound on work per packet.
+pub const MAX_EXTENSIONS: usize = 8;
+
+/// Version; 6.
+#[inline]
+pub fn version(ip: &[u8]) -> u8 {
+    get_u8(ip, 0) >> 4
+}
+
+/// Traffic class: DSCP and ECN.
+#[inline]
+pub fn traffic_class(ip: &[u8]) -> u8 {
+    (get_u16(ip, 0) >> 4) as u8
+}
+
+/// Flow label, 20 bits.
+#[inline]
+pub fn flow_label(ip: &[u8]) -> u32 {
+    get_u32(ip, 0) & 0x000f_ffff
+}
+
+/// Length of what follows the fixed header, in bytes.
+#[inline]
+pub fn payload_len(ip: &[u8]) -> u16 {
+    get_u16(ip, 4)
+}
+
+/// Protocol of what follows the fixed header: the first extension header or the upper layer.
+#[inline]
+pub fn next_header(ip: &[u8]) -> u8 {
+    get_u8(ip, 6)
+}
+
+/// Hop limit.
+#[inline]
+pub fn hop_limit(ip: &[u8]) -> u8 {
+    get_u8(ip, 7)
+}
+
+/// Source address.
+#[inline]
+pub fn src(ip: &[u8]) -> Ipv6Addr {
+    Ipv6Addr::from(array::<16>(ip, 8))
+}
+
+/// Destination address.
+#[inline]
+pub fn dst(ip: &[u8]) -> Ipv6Addr {
+    Ipv6Addr::from(array::<16>(ip, 24))
+}
+
+/// Sets the source address.
+#[inline]
+pub fn set_src(ip: &mut [u8], new: &Ipv6Addr) {
+    put(ip, 8, new.octets());
+}
+
+/// Sets the destination address.
+#[inline]
+pub fn set_dst(ip: &mut [u8], new: &Ipv6Addr) {
+    put(ip, 24, new.octets());
+}
+
+/// Sets the traffic class.
+#[inline]
+pub fn set_traffic_class(ip: &mut [u8], new: u8) {
+    let word = get_u32(ip, 0) & 0xf00f_ffff;
+    put_u32(ip, 0, word | u32::from(new) << 20);
+}
+
+/// Sets the length of what follows the fixed header.
+#[inline]
+pub fn set_payload_len(ip: &mut [u8], new: u16) {
+    put_u16(ip, 4, new);
+}
+
+/// Takes one off the hop limit. At 0 it stays: whether that may be sent is asked before.
+#[inline]
+pub fn decrement_hop_limit(ip: &mut [u8]) {
+    put_u8(ip, 7, hop_limit(ip).saturating_sub(1));
+}
+
+/// What a new packet's header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Source address.
+    pub src: Ipv6Addr,
+    /// Destination address.
+    pub dst: Ipv6Addr,
+    /// Protocol of what follows.
+    pub next_header: u8,
+    /// Hop limit.
+    pub hop_limit: u8,
+    /// Traffic class.
+    pub traffic_class: u8,
+    /// Flow label, 20 bits.
+    pub flow_label: u32,
+    /// Length of what follows, in bytes; at most 65535.
+    pub payload_len: usize,
+}
+
+impl Header {
+    /// Writes the header, [`HEADER_LEN`] bytes. A shorter slice is left as it is.
+    pub fn write(&self, ip: &mut [u8]) {
+        let Some(header) = ip.first_chunk_mut::<HEADER_LEN>() else { return };
+        put_u32(header, 0, 6 << 28 | u32::from(self.traffic_class) << 20 | self.flow_label & 0x000f_ffff);
+        put_u16(header, 4, self.payload_len as u16);
+        put_u8(header, 6, self.next_header);
+        put_u8(header, 7, self.hop_limit);
+        set_src(header, &self.src);
+        set_dst(header, &self.dst);
+    }
+}
+
+/// A fragment header, and where it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FragmentHeader {
+    /// Its start, in bytes from the IPv6 header.
+    pub at: usize,
+    /// Where the number stands that announces it (the next-header field before), in bytes from the IPv6 header.
+    pub announced_at: usize,
+    /// Protocol of what the fragments carry.
+    pub next_header: u8,
+    /// Where the data belongs, in bytes.
+    pub offset: usize,
+    /// Whether fragments follow.
+    pub more: bool,
+    /// Identification.
+    pub id: u32,
+}
+
+impl FragmentHeader {
+    /// Whether it is the whole packet nevertheless (RFC 6946).
+    #[inline]
+    pub fn is_atomic(&self) -> bool {
+        self.offset == 0 && !self.more
+    }
+
+    /// Writes [`FRAGMENT_LEN`] bytes at the start of `out`: all but the places.
+    pub fn write(&self, out: &mut [u8]) {
+        put_u8(out, 0, self.next_header);
+        put_u8(out, 1, 0);
+        put_u16(out, 2, (self.offset as u16 & 0xfff8) | u16::from(self.more));
+        put_u32(out, 4, self.id);
+    }
+}
+
+/// Why the extension headers cannot be walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtensionError {
+    /// One reaches behind the end of the packet.
+    Truncated,
+    /// More than [`MAX_EXTENSIONS`].
+    TooMany,
+    /// A fragment inside a fragment.
+    NestedFragment,
+}
+
+/// Where the walk over the extension headers ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extensions {
+    /// Upper-layer protocol; of a later fragment, what the fragment header says.
+    pub protocol: u8,
+    /// Start of the upper layer, in bytes from the IPv6 header.
+    pub upper: usize,
+    /// The fragment header, if there is one.
+    pub fragment: Option<FragmentHeader>,
+}
+
+impl Extensions {
+    /// Walks the extension headers of the packet `ip`. The walk ends at the upper layer, and behind the header of a later
+    /// fragment. AH is an upper layer here, because IPVS balances it.
+    pub fn walk(ip: &[u8]) -> Result<Self, ExtensionError> {
+        let mut end = Self { protocol: next_header(ip), upper: HEADER_LEN, fragment: None };
+        let mut announced_at = 6;
+        for _ in 0..=MAX_EXTENSIONS {
+            let at = end.upper;
+            let len = match end.protocol {
+                protocol::FRAGMENT => FRAGMENT_LEN,
+                protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
+                    (usize::from(get_u8(ip, at + 1)) + 1) * 8
+                }
+                _ => return Ok(end),
+            };
+            if at + len > ip.len() {
+                return Err(ExtensionError::Truncated);
+            }
+            if end.protocol == protocol::FRAGMENT {
+                if end.fragment.is_some() {
+                    return Err(ExtensionError::NestedFragment);
+                }
+                end.fragment = Some(read_fragment(ip, at, announced_at));
+            }
+            end.protocol = get_u8(ip, at);
+            end.upper = at + len;
+            announced_at = at;
+            if end.fragment.is_some_and(|fragment| fragment.offset != 0) {
+                return Ok(end);
+            }
+        }
+        Err(ExtensionError::TooMany)
+    }
+}
+
+fn read_fragment(ip: &[u8], at: usize, announced_at: usize) -> FragmentHeader {
+    let word = get_u16(ip, at + 2);
+    FragmentHeader {
+        at,
+        announced_at,
+        next_header: get_u8(ip, at),
+        offset: usize::from(word & 0xfff8),
+        more: word & 1 != 0,
+        id: get_u32(ip, at + 4),
+    }
+}

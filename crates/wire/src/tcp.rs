@@ -1,0 +1,203 @@
+//! TCP headers and options (RFC 9293). Slices start at the header.
+
+use crate::checksum::{self, Delta};
+use crate::field::{get_u8, get_u16, get_u32, put_u8, put_u16, put_u32};
+use crate::info::PacketInfo;
+
+/// Length of a header without options, in bytes.
+pub const HEADER_LEN: usize = 20;
+
+/// Flag: no more data from the sender.
+pub const FIN: u8 = 0x01;
+/// Flag: opens a connection.
+pub const SYN: u8 = 0x02;
+/// Flag: resets the connection.
+pub const RST: u8 = 0x04;
+/// Flag: push.
+pub const PSH: u8 = 0x08;
+/// Flag: the acknowledgement number counts.
+pub const ACK: u8 = 0x10;
+/// Flag: the urgent pointer counts.
+pub const URG: u8 = 0x20;
+
+/// Option: end of the list.
+pub const OPTION_END: u8 = 0;
+/// Option: padding.
+pub const OPTION_NOP: u8 = 1;
+/// Option: maximum segment size.
+pub const OPTION_MSS: u8 = 2;
+
+/// Source port.
+#[inline]
+pub fn sport(tcp: &[u8]) -> u16 {
+    get_u16(tcp, 0)
+}
+
+/// Destination port.
+#[inline]
+pub fn dport(tcp: &[u8]) -> u16 {
+    get_u16(tcp, 2)
+}
+
+/// Sequence number.
+#[inline]
+pub fn seq(tcp: &[u8]) -> u32 {
+    get_u32(tcp, 4)
+}
+
+/// Acknowledgement number.
+#[inline]
+pub fn ack(tcp: &[u8]) -> u32 {
+    get_u32(tcp, 8)
+}
+
+/// Length of the header with its options, in bytes: 0..=60.
+#[inline]
+pub fn header_len(tcp: &[u8]) -> usize {
+    usize::from(get_u8(tcp, 12) >> 4) * 4
+}
+
+/// Flags: the byte of [`FIN`] to [`URG`] and the two of ECN.
+#[inline]
+pub fn flags(tcp: &[u8]) -> u8 {
+    get_u8(tcp, 13)
+}
+
+/// Window, unscaled.
+#[inline]
+pub fn window(tcp: &[u8]) -> u16 {
+    get_u16(tcp, 14)
+}
+
+/// Checksum field.
+#[inline]
+pub fn checksum(tcp: &[u8]) -> u16 {
+    get_u16(tcp, 16)
+}
+
+/// What follows the header.
+#[inline]
+pub fn payload(tcp: &[u8]) -> &[u8] {
+    tcp.get(header_len(tcp)..).unwrap_or_default()
+}
+
+/// Changes the checksum by the difference that other changes made.
+#[inline]
+pub fn apply(tcp: &mut [u8], delta: Delta) {
+    put_u16(tcp, 16, delta.apply(checksum(tcp)));
+}
+
+/// Sets the sequence number; the checksum follows.
+#[inline]
+pub fn set_seq(tcp: &mut [u8], new: u32) {
+    let delta = Delta::default().u32(seq(tcp), new);
+    put_u32(tcp, 4, new);
+    apply(tcp, delta);
+}
+
+/// Sets the acknowledgement number; the checksum follows.
+#[inline]
+pub fn set_ack(tcp: &mut [u8], new: u32) {
+    let delta = Delta::default().u32(ack(tcp), new);
+    put_u32(tcp, 8, new);
+    apply(tcp, delta);
+}
+
+/// Whether the checksum is right.
+#[inline]
+pub fn verify_checksum(frame: &[u8], info: &PacketInfo) -> bool {
+    checksum::upper(frame, info) == 0
+}
+
+/// Computes the checksum afresh.
+pub fn fill_checksum(frame: &mut [u8], info: &PacketInfo) {
+    put_u16(info.upper_mut(frame), 16, 0);
+    let check = checksum::upper(frame, info);
+    put_u16(info.upper_mut(frame), 16, check);
+}
+
+/// Where an option lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpOption {
+    /// Its number.
+    pub kind: u8,
+    /// Its start, in bytes from the TCP header.
+    pub at: usize,
+    /// Its length with kind and length byte; 1 for padding.
+    pub len: usize,
+}
+
+/// The options in their order, padding left out; ends at the first one with a bad length.
+pub fn options(tcp: &[u8]) -> impl Iterator<Item = TcpOption> {
+    let end = header_len(tcp).min(tcp.len());
+    let mut at = HEADER_LEN;
+    core::iter::from_fn(move || {
+        while at < end && get_u8(tcp, at) == OPTION_NOP {
+            at += 1;
+        }
+        if at + 2 > end || get_u8(tcp, at) == OPTION_END {
+            return None;
+        }
+        let option = TcpOption { kind: get_u8(tcp, at), at, len: usize::from(get_u8(tcp, at + 1)) };
+        if option.len < 2 || at + option.len > end {
+            return None;
+        }
+        at += option.len;
+        Some(option)
+    })
+}
+
+/// Where the maximum segment size stands, in bytes from the TCP header.
+fn mss_at(tcp: &[u8]) -> Option<usize> {
+    options(tcp).find(|option| option.kind == OPTION_MSS && option.len == 4).map(|option| option.at + 2)
+}
+
+/// The maximum segment size that a SYN offers.
+pub fn mss(tcp: &[u8]) -> Option<u16> {
+    mss_at(tcp).map(|at| get_u16(tcp, at))
+}
+
+/// Lowers the maximum segment size to `max`; the checksum follows. Does nothing without the option or if it is no larger.
+pub fn clamp_mss(tcp: &mut [u8], max: u16) {
+    let Some(at) = mss_at(tcp) else { return };
+    let old = get_u16(tcp, at);
+    if old <= max {
+        return;
+    }
+    put_u16(tcp, at, max);
+    // Behind an odd number of padding the value straddles two words of the sum, which swaps its bytes there.
+    let swap = |value: u16| if at.is_multiple_of(2) { value } else { value.swap_bytes() };
+    apply(tcp, Delta::default().u16(swap(old), swap(max)));
+}
+
+/// What a new header without options says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// Source port.
+    pub sport: u16,
+    /// Destination port.
+    pub dport: u16,
+    /// Sequence number.
+    pub seq: u32,
+    /// Acknowledgement number.
+    pub ack: u32,
+    /// Flags.
+    pub flags: u8,
+    /// Window, unscaled.
+    pub window: u16,
+}
+
+impl Header {
+    /// Writes the header, [`HEADER_LEN`] bytes, with checksum 0. A shorter slice is left as it is.
+    pub fn write(&self, tcp: &mut [u8]) {
+        let Some(header) = tcp.first_chunk_mut::<HEADER_LEN>() else { return };
+        put_u16(header, 0, self.sport);
+        put_u16(header, 2, self.dport);
+        put_u32(header, 4, self.seq);
+        put_u32(header, 8, self.ack);
+        put_u8(header, 12, 0x50);
+        put_u8(header, 13, self.flags);
+        put_u16(header, 14, self.window);
+        put_u32(header, 16, 0);
+    }
+}
