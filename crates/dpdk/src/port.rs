@@ -30,6 +30,11 @@ pub enum PortError {
     Taken { device: String },
     #[error("port '{port}': {option} = {value} is out of range {min}..={max}")]
     OutOfRange { port: String, option: &'static str, value: u32, min: u32, max: u32 },
+    #[error(
+        "port '{port}': rx_queues = {rx_queues} is out of range {all}..={all}: \
+         {driver} spreads packets over all queues of the device, whether polled or not"
+    )]
+    UnpolledQueues { port: String, rx_queues: u16, all: u16, driver: String },
     #[error("port '{port}': {option} = {value} is not a multiple of {multiple}")]
     NotMultiple { port: String, option: &'static str, value: u32, multiple: u32 },
     #[error(

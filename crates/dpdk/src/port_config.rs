@@ -83,11 +83,24 @@ pub(crate) fn descriptor_limits(raw: &sys::rte_eth_desc_lim, preferred: u16) -> 
     DescriptorLimits { min, max, multiple, default: (default / multiple * multiple).max(min) }
 }
 
+/// Drivers that spread packets over all queues that their device has, whether set up or not: those that go to a queue
+/// which nobody polls would be lost without a trace.
+const SPREADS_OVER_ALL: &[&str] = &["net_af_packet"];
+
 /// The numbers of descriptors, if the port can do what the configuration asks for.
 pub(crate) fn check(config: &PortConfig, info: &PortInfo) -> Result<(u16, u16), PortError> {
     let port = &config.name;
     check_range(port, "rx_queues", config.rx_queues, 1, info.max_rx_queues)?;
     check_range(port, "tx_queues", config.tx_queues, 1, info.max_tx_queues)?;
+    if SPREADS_OVER_ALL.contains(&info.driver.as_str()) && config.rx_queues != info.max_rx_queues {
+        let (port, driver) = (port.clone(), info.driver.clone());
+        return Err(PortError::UnpolledQueues {
+            port,
+            rx_queues: config.rx_queues,
+            all: info.max_rx_queues,
+            driver,
+        });
+    }
     let rx = check_descriptors(port, "rx_descriptors", config.rx_descriptors, info.rx_descriptors)?;
     let tx = check_descriptors(port, "tx_descriptors", config.tx_descriptors, info.tx_descriptors)?;
     Ok((rx, tx))
@@ -190,6 +203,16 @@ mod tests {
             let got = check(&config, &info()).map_err(|error| error.to_string());
             assert_eq!(got, want.map_err(|text| format!("port 'wan': {text}")), "{name}");
         }
+    }
+
+    #[test]
+    fn no_queue_is_left_unpolled() {
+        let info = PortInfo { driver: "net_af_packet".into(), ..info() };
+        let three = PortConfig { rx_queues: 3, ..PortConfig::new("wan") };
+        let want = "port 'wan': rx_queues = 3 is out of range 4..=4: net_af_packet spreads packets over all queues of \
+                    the device, whether polled or not";
+        assert_eq!(check(&three, &info).unwrap_err().to_string(), want);
+        assert!(check(&PortConfig { rx_queues: 4, ..three }, &info).is_ok());
     }
 
     #[test]
