@@ -1,0 +1,251 @@
+//! Makes what the data plane consists of: ports and TAPs from EAL, then rings, queues and outboxes for each worker.
+//!
+//! Who has which queue: receive queue *q* of a port belongs to worker *q mod workers*; transmit queue *w* to worker *w*. Where a
+//! device has fewer transmit queues than there are workers, the workers without one hand their frames to the one that has
+//! queue *w mod queues*.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use dpdk::{Clock, Consumer, Eal, Mempool, Port, PortConfig, Producer, Ring};
+use inet::PortIndex;
+use ipvs::{Director, Snapshot, WorkerId, WorkerShared};
+use pipeline::{Counters, Pipeline, PipelineLimits};
+
+use crate::config::{PlaneConfig, PortSetup};
+use crate::error::PlaneError;
+use crate::exception::{Exception, ExceptionCounters, Tap};
+use crate::mailbox::Mailbox;
+use crate::outbox::{self, Egress, Outbox};
+use crate::worker::Worker;
+
+/// Packet buffers that each thread keeps at hand.
+const POOL_CACHE: u32 = 256;
+/// Bytes beside the IP packet that a buffer must hold: Ethernet header with two VLAN tags.
+const LINK_OVERHEAD: u16 = 14 + 2 * 4;
+
+pub(crate) fn start_eal(config: &PlaneConfig) -> Result<&'static Eal, PlaneError> {
+    let mut eal = config.eal.clone();
+    eal.devices = config.ports.iter().map(|port| port.device.clone()).collect();
+    let taps =
+        config.ports.iter().enumerate().filter_map(|(index, port)| Some((index, port.exception.as_ref()?)));
+    eal.devices.extend(taps.map(|(index, name)| format!("{},iface={name}", tap_device(index))));
+    Ok(Eal::init(eal)?)
+}
+
+fn tap_device(port: usize) -> String {
+    format!("net_tap{port}")
+}
+
+/// The device without its options.
+fn device_name(device: &str) -> &str {
+    device.split(',').next().unwrap_or(device)
+}
+
+pub(crate) fn make_pool(eal: &'static Eal, config: &PlaneConfig) -> Result<Mempool, PlaneError> {
+    let largest = config.ports.iter().map(|port| port.mtu).max().unwrap_or(1500);
+    let room = Mempool::DATA_ROOM.max(largest.saturating_add(LINK_OVERHEAD).next_multiple_of(64));
+    Ok(Mempool::new(eal, "rvs", config.mbufs, POOL_CACHE.min(config.mbufs / 2), room, None)?)
+}
+
+pub(crate) fn open_ports(
+    eal: &'static Eal,
+    config: &PlaneConfig,
+    pool: &Mempool,
+) -> Result<Vec<Port>, PlaneError> {
+    config.ports.iter().map(|setup| open_port(eal, config, setup, pool)).collect()
+}
+
+fn open_port(
+    eal: &'static Eal,
+    config: &PlaneConfig,
+    setup: &PortSetup,
+    pool: &Mempool,
+) -> Result<Port, PlaneError> {
+    let workers = config.workers.len() as u16;
+    let idle = Port::by_device_name(eal, device_name(&setup.device))?;
+    let most_tx = idle.info().max_tx_queues;
+    if most_tx == 0 {
+        return Err(PlaneError::NoTxQueue { port: setup.name.clone(), needed: workers });
+    }
+    let port = PortConfig {
+        rx_queues: setup.rx_queues.unwrap_or(workers.min(idle.info().max_rx_queues)),
+        tx_queues: workers.min(most_tx),
+        rx_descriptors: setup.rx_descriptors,
+        tx_descriptors: setup.tx_descriptors,
+        mtu: setup.mtu,
+        promiscuous: setup.promiscuous,
+        ..PortConfig::new(&setup.name)
+    };
+    let port = idle.configure(&port, pool)?;
+    // Neighbour Discovery, VRRP and routing protocols arrive at groups.
+    if let Err(error) = port.set_all_multicast(true) {
+        tracing::warn!(port = setup.name, %error, "port may not receive multicast");
+    }
+    Ok(port)
+}
+
+pub(crate) fn open_taps(
+    eal: &'static Eal,
+    config: &PlaneConfig,
+    ports: &[Port],
+    pool: &Mempool,
+) -> Result<Vec<Option<Port>>, PlaneError> {
+    let open = |(index, (setup, port)): (usize, (&PortSetup, &Port))| -> Result<Option<Port>, PlaneError> {
+        let Some(name) = &setup.exception else { return Ok(None) };
+        let tap = PortConfig { mtu: setup.mtu, ..PortConfig::new(name) };
+        let tap = Port::by_device_name(eal, &tap_device(index))?.configure(&tap, pool)?;
+        tap.set_mac(port.mac())?;
+        Ok(Some(tap))
+    };
+    config.ports.iter().zip(ports).enumerate().map(open).collect()
+}
+
+/// All that workers are made of.
+pub(crate) struct Parts<'a> {
+    pub(crate) config: &'a PlaneConfig,
+    pub(crate) eal: &'static Eal,
+    pub(crate) ports: &'a [Port],
+    pub(crate) taps: &'a [Option<Port>],
+    pub(crate) pool: &'a Mempool,
+    pub(crate) clock: Clock,
+    pub(crate) mailboxes: &'a [Arc<Mailbox>],
+    pub(crate) counters: &'a [Arc<Counters>],
+    pub(crate) shared: &'a [Arc<WorkerShared>],
+    pub(crate) exception: &'a Arc<ExceptionCounters>,
+    pub(crate) stop_exception: &'a Arc<AtomicBool>,
+}
+
+/// The rings that end or begin at one worker.
+#[derive(Default)]
+struct Rings {
+    /// By the worker at the other end.
+    out: Vec<Option<Producer>>,
+    fellows: Vec<Consumer>,
+    to_host: Option<Producer>,
+    from_host: Option<Consumer>,
+}
+
+impl Parts<'_> {
+    pub(crate) fn build(
+        &self,
+        snapshot: &Arc<Snapshot>,
+    ) -> Result<(Vec<Worker>, Option<Exception>), PlaneError> {
+        let mut rings = self.rings_between_workers()?;
+        let exception = self.exception(&mut rings)?;
+        let build = |(worker, rings)| self.worker(WorkerId(worker), rings, snapshot);
+        let workers = (0u16..).zip(rings).map(build).collect::<Result<_, _>>()?;
+        Ok((workers, exception))
+    }
+
+    fn ring(&self, name: &str) -> Result<(Producer, Consumer), PlaneError> {
+        Ok(Ring::spsc(self.eal, name, self.config.ring_size)?)
+    }
+
+    fn rings_between_workers(&self) -> Result<Vec<Rings>, PlaneError> {
+        let workers = self.config.workers.len();
+        let mut rings: Vec<Rings> = (0..workers).map(|_| Rings::default()).collect();
+        for from in 0..workers {
+            for to in 0..workers {
+                if from == to {
+                    rings[from].out.push(None);
+                    continue;
+                }
+                let (producer, consumer) = self.ring(&format!("rvs-{from}-{to}"))?;
+                rings[from].out.push(Some(producer));
+                rings[to].fellows.push(consumer);
+            }
+        }
+        Ok(rings)
+    }
+
+    fn exception(&self, rings: &mut [Rings]) -> Result<Option<Exception>, PlaneError> {
+        if self.taps.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let mut from_workers = Vec::new();
+        for (worker, rings) in rings.iter_mut().enumerate() {
+            let (producer, consumer) = self.ring(&format!("rvs-{worker}-host"))?;
+            rings.to_host = Some(producer);
+            from_workers.push(consumer);
+        }
+        let (to_worker, consumer) = self.ring("rvs-host-0")?;
+        if let Some(first) = rings.first_mut() {
+            first.from_host = Some(consumer);
+        }
+        let tap = |port: &Port| -> Result<Tap, PlaneError> {
+            Ok(Tap { rx: port.rx_queue(0)?, tx: port.tx_queue(0)? })
+        };
+        Ok(Some(Exception {
+            taps: self
+                .taps
+                .iter()
+                .map(|port| port.as_ref().map(tap).transpose())
+                .collect::<Result<_, _>>()?,
+            from_workers,
+            to_worker,
+            counters: Arc::clone(self.exception),
+            stop: Arc::clone(self.stop_exception),
+        }))
+    }
+
+    fn worker(&self, id: WorkerId, rings: Rings, snapshot: &Arc<Snapshot>) -> Result<Worker, PlaneError> {
+        let index = usize::from(id.0);
+        let counters = Arc::clone(&self.counters[index]);
+        let outbox = Outbox::new(outbox::Parts {
+            own: id,
+            egress: self.ports.iter().map(|port| egress(port, id)).collect::<Result<_, _>>()?,
+            workers: rings.out,
+            host: rings.to_host,
+            exceptions: self.taps.iter().map(Option::is_some).collect(),
+            pool: self.pool.clone(),
+            mailboxes: self.mailboxes.to_vec(),
+            counters: Arc::clone(&counters),
+        });
+        Ok(Worker {
+            id,
+            clock: self.clock,
+            idle: self.config.idle,
+            pipeline: self.pipeline(id, snapshot)?,
+            outbox,
+            queues: self.queues(id)?,
+            fellows: rings.fellows,
+            host: rings.from_host,
+            mailbox: Arc::clone(&self.mailboxes[index]),
+            counters,
+        })
+    }
+
+    fn pipeline(&self, id: WorkerId, snapshot: &Arc<Snapshot>) -> Result<Pipeline<dpdk::Mbuf>, PlaneError> {
+        let seed = self.config.seed.wrapping_add(u64::from(id.0));
+        let director =
+            Director::new(id, &self.config.limits, Arc::clone(snapshot), self.shared.to_vec(), seed)
+                .map_err(|error| PlaneError::Table { worker: id.0, error })?;
+        let limits = PipelineLimits {
+            neighbours: self.config.neighbours,
+            icmp_per_second: self.config.icmp_per_second,
+        };
+        Ok(Pipeline::new(id, director, limits, Arc::clone(&self.counters[usize::from(id.0)]), seed))
+    }
+
+    /// The receive queues of one worker.
+    fn queues(&self, id: WorkerId) -> Result<Vec<(PortIndex, dpdk::RxQueue)>, PlaneError> {
+        let workers = self.config.workers.len();
+        let mut queues = Vec::new();
+        for (index, port) in (0u16..).zip(self.ports) {
+            for queue in (id.0..port.rx_queues()).step_by(workers) {
+                queues.push((PortIndex(index), port.rx_queue(queue)?));
+            }
+        }
+        Ok(queues)
+    }
+}
+
+fn egress(port: &Port, id: WorkerId) -> Result<Egress, PlaneError> {
+    let queues = port.tx_queues();
+    Ok(if id.0 < queues {
+        Egress::Queue(port.tx_queue(id.0)?)
+    } else {
+        Egress::Relay(WorkerId(id.0 % queues))
+    })
+}

@@ -1,0 +1,164 @@
+//! One worker: polls its queues and rings, runs the pipeline, flushes, looks after timers and its mailbox.
+//!
+//! `now` is read once a turn. What can take long (timers, neighbours, a list of connections) has a budget a turn.
+
+use std::sync::Arc;
+
+use dpdk::{Burst, Clock, Consumer, Mbuf, RxQueue};
+use inet::PortIndex;
+use ipvs::{Snapshot, WorkerId};
+use pipeline::{Counters, Pipeline, Ports};
+
+use crate::handover::Handover;
+use crate::idle::{Idle, Rest};
+use crate::mailbox::{ConnectionPage, Mailbox, Request};
+use crate::outbox::Outbox;
+
+/// Timers and neighbour events that one turn handles at most.
+const TIMER_BUDGET: usize = 256;
+
+pub(crate) struct Worker {
+    pub(crate) id: WorkerId,
+    pub(crate) clock: Clock,
+    pub(crate) idle: Idle,
+    pub(crate) pipeline: Pipeline<Mbuf>,
+    pub(crate) outbox: Outbox,
+    pub(crate) queues: Vec<(PortIndex, RxQueue)>,
+    pub(crate) fellows: Vec<Consumer>,
+    pub(crate) host: Option<Consumer>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl Worker {
+    /// Turns until told to stop.
+    pub(crate) fn run(mut self) {
+        let mut rest = Rest::new(self.idle);
+        let mut burst = Burst::new();
+        self.pipeline.announce_since(None, &mut self.outbox);
+        loop {
+            let start = self.clock.now_cycles();
+            let now_ms = self.clock.millis(start);
+            let packets = self.receive(now_ms, &mut burst)
+                + self.handed_over(now_ms, &mut burst)
+                + self.host_sent(now_ms, &mut burst);
+            self.pipeline.tick(now_ms, TIMER_BUDGET, &mut self.outbox);
+            self.outbox.flush();
+            let asked = self.post(now_ms);
+            if asked == Asked::Stop {
+                return self.finish();
+            }
+            self.counters.turns.add(1);
+            if packets > 0 {
+                self.counters.busy_cycles.add(self.clock.now_cycles() - start);
+            }
+            rest.after_turn(packets > 0 || asked == Asked::Something);
+        }
+    }
+
+    /// Sends what is ready and accounts for what waits.
+    fn finish(mut self) {
+        self.pipeline.stop();
+        self.outbox.flush();
+    }
+
+    fn receive(&mut self, now_ms: u64, burst: &mut Burst) -> usize {
+        let mut packets = 0;
+        for (port, queue) in &mut self.queues {
+            packets += queue.burst(burst);
+            for packet in burst.drain() {
+                self.pipeline.receive(now_ms, *port, packet, &mut self.outbox);
+            }
+        }
+        packets
+    }
+
+    fn handed_over(&mut self, now_ms: u64, burst: &mut Burst) -> usize {
+        let mut packets = 0;
+        for ring in &mut self.fellows {
+            packets += ring.pop_burst(burst);
+            for packet in burst.drain() {
+                match Handover::from_mark(packet.mark()) {
+                    Handover::Flow(iface) => {
+                        self.pipeline.receive_steered(now_ms, iface, packet, &mut self.outbox)
+                    }
+                    Handover::Transmit(port) => {
+                        self.counters.from_ring.add(1);
+                        self.outbox.tx(port, packet);
+                    }
+                }
+            }
+        }
+        packets
+    }
+
+    fn host_sent(&mut self, now_ms: u64, burst: &mut Burst) -> usize {
+        let Some(ring) = &mut self.host else { return 0 };
+        let packets = ring.pop_burst(burst);
+        for packet in burst.drain() {
+            let port = PortIndex((packet.mark() & 0xffff) as u16);
+            self.pipeline.receive_from_host(now_ms, port, packet, &mut self.outbox);
+        }
+        packets
+    }
+
+    /// Looks at the mailbox: what fellows learned, then at most one request.
+    fn post(&mut self, now_ms: u64) -> Asked {
+        let mailbox = Arc::clone(&self.mailbox);
+        while !mailbox.learned.is_empty() {
+            if let Some(learned) = mailbox.learned.pop() {
+                self.pipeline.learn(now_ms, learned, &mut self.outbox);
+            }
+        }
+        if mailbox.requests.is_empty() {
+            return Asked::Nothing;
+        }
+        match mailbox.requests.pop() {
+            None => Asked::Nothing,
+            Some(Request::Stop) => Asked::Stop,
+            Some(request) => {
+                self.answer(now_ms, request);
+                Asked::Something
+            }
+        }
+    }
+
+    /// Answers one request. A receiver that has gone does not matter: its question has lost its interest.
+    fn answer(&mut self, now_ms: u64, request: Request) {
+        match request {
+            Request::Apply(snapshot, answer) => {
+                let _ = answer.send(self.switch(snapshot));
+            }
+            Request::Connections { from, budget, answer } => {
+                let mut connections = Vec::new();
+                let next = self.pipeline.director().list(now_ms, from, budget, |view| connections.push(view));
+                let _ = answer.send(ConnectionPage { connections, next });
+            }
+            Request::FlushConnections(answer) => {
+                let _ = answer.send(self.pipeline.flush_connections());
+            }
+            Request::Neighbours(answer) => {
+                let _ = answer.send(self.pipeline.neighbours(now_ms));
+            }
+            Request::FlushNeighbours(answer) => {
+                self.pipeline.flush_neighbours();
+                let _ = answer.send(());
+            }
+            Request::Stop => {}
+        }
+    }
+
+    fn switch(&mut self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
+        let old = self.pipeline.apply(snapshot, &mut self.outbox);
+        self.outbox.flush();
+        old
+    }
+}
+
+/// What a look at the mailbox found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Nothing,
+    Something,
+    Stop,
+}

@@ -1,0 +1,163 @@
+//! The last part of a packet's way: MTU, neighbour, Ethernet header, VLAN tag, port. And what rvs itself puts on links.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use inet::icmp::{self, IcmpError};
+use inet::{
+    Address, DropReason, IcmpLimiter, IfaceId, Learned, NeighLimits, Neighbours, Net, NextHop, Probe,
+    Resolution, arp_nd, fragment,
+};
+use ipvs::Verdict;
+use wire::ether::{self, MacAddr};
+use wire::parse::{Parsed, parse};
+use wire::{PacketBuf, PacketInfo, vlan};
+
+use crate::counters::Counters;
+use crate::ports::Ports;
+
+/// What one worker knows of its links.
+pub(crate) struct Link<B: PacketBuf> {
+    pub(crate) neighbours: Neighbours<B>,
+    limiter: IcmpLimiter,
+    ip_id: u16,
+    counters: Arc<Counters>,
+}
+
+impl<B: PacketBuf> Link<B> {
+    pub(crate) fn new(limits: NeighLimits, icmp_per_second: u32, counters: Arc<Counters>, seed: u64) -> Self {
+        let limiter = IcmpLimiter::new(icmp_per_second, icmp_per_second.max(1));
+        Self { neighbours: Neighbours::new(limits, seed), limiter, ip_id: seed as u16, counters }
+    }
+
+    /// Sends a packet that is complete but for its Ethernet header; in pieces, if the way is too narrow and it allows that.
+    pub(crate) fn send(&mut self, now_ms: u64, net: &Net, hop: NextHop, packet: B, out: &mut impl Ports<B>) {
+        if packet.bytes().len() <= ether::HEADER_LEN + usize::from(hop.mtu) {
+            return self.send_whole(now_ms, net, hop, packet, out);
+        }
+        let info = match parse(packet.bytes()) {
+            Ok(Parsed::Ip(info)) => info,
+            _ => return self.counters.discard(DropReason::MtuExceeded),
+        };
+        let counters = Arc::clone(&self.counters);
+        let out = RefCell::new(out);
+        let alloc = || out.borrow_mut().alloc();
+        let emit = |piece| {
+            counters.split.add(1);
+            self.send_whole(now_ms, net, hop, piece, &mut **out.borrow_mut());
+        };
+        match fragment::fragment(packet, &info, hop.mtu, alloc, emit) {
+            // The last piece is the packet itself, which was there before.
+            Ok(_) => counters.split.set(counters.split.get() - 1),
+            Err((_, reason)) => counters.discard(reason),
+        }
+    }
+
+    fn send_whole(&mut self, now_ms: u64, net: &Net, hop: NextHop, packet: B, out: &mut impl Ports<B>) {
+        match self.neighbours.resolve(now_ms, &hop) {
+            Resolution::Mac(mac) => self.address(net, hop.iface, mac, packet, out),
+            Resolution::Unresolved => {
+                if let Err((_, reason)) = self.neighbours.hold(now_ms, &hop, packet) {
+                    self.counters.discard(reason);
+                }
+            }
+        }
+    }
+
+    /// Writes hardware addresses and sends.
+    fn address(&mut self, net: &Net, iface: IfaceId, to: MacAddr, mut packet: B, out: &mut impl Ports<B>) {
+        let frame = packet.bytes_mut();
+        ether::set_dst(frame, &to);
+        ether::set_src(frame, &net.iface(iface).mac);
+        self.transmit(net, iface, packet, out);
+    }
+
+    /// Sends a frame whose Ethernet header is complete but for the VLAN tag.
+    pub(crate) fn transmit(&mut self, net: &Net, iface: IfaceId, mut packet: B, out: &mut impl Ports<B>) {
+        let iface = net.iface(iface);
+        if let Some(vid) = iface.vlan
+            && vlan::push(&mut packet, vid).is_err()
+        {
+            return self.counters.discard(DropReason::NoHeadroom);
+        }
+        out.tx(iface.port, packet);
+    }
+
+    /// Turns a packet into the ICMP error about itself, or drops it where none may be sent.
+    pub(crate) fn refuse(
+        &mut self,
+        net: &Net,
+        packet: &mut B,
+        info: &PacketInfo,
+        error: IcmpError,
+        reason: DropReason,
+    ) -> Verdict {
+        self.ip_id = self.ip_id.wrapping_add(1);
+        match icmp::error(net, packet, info, error, None, self.ip_id) {
+            Some(()) => Verdict::Answer(reason),
+            None => Verdict::Drop(reason),
+        }
+    }
+
+    /// Sends an ICMP error of our own, as far as the rate limit lets it: path MTU discovery is exempt.
+    pub(crate) fn send_error(
+        &mut self,
+        now_ms: u64,
+        net: &Net,
+        iface: IfaceId,
+        about: DropReason,
+        packet: B,
+        out: &mut impl Ports<B>,
+    ) {
+        self.counters.generated.add(1);
+        if about != DropReason::MtuExceeded && !self.limiter.allow(now_ms, IcmpError::HostUnreachable) {
+            return self.counters.discard(DropReason::IcmpRateLimited);
+        }
+        let hop = match parse(packet.bytes()) {
+            Ok(Parsed::Ip(info)) => net.route_from(iface, info.dst(packet.bytes())),
+            _ => None,
+        };
+        match hop {
+            Some(hop) => self.send(now_ms, net, hop, packet, out),
+            None => self.counters.discard(DropReason::NoRoute),
+        }
+    }
+
+    /// Sends what waited for a neighbour that is now known.
+    pub(crate) fn release(&mut self, now_ms: u64, net: &Net, learned: Learned, out: &mut impl Ports<B>) {
+        while let Some(packet) = self.neighbours.take_held(learned.iface, learned.addr) {
+            let mtu = net.iface(learned.iface).mtu;
+            let hop = NextHop { iface: learned.iface, addr: learned.addr, mtu };
+            self.send_whole(now_ms, net, hop, packet, out);
+        }
+    }
+
+    /// Asks for a neighbour.
+    pub(crate) fn probe(&mut self, net: &Net, probe: &Probe, out: &mut impl Ports<B>) {
+        self.make(net, probe.iface, out, |frame| arp_nd::write_probe(net, probe, frame));
+    }
+
+    /// Tells a link of an address that is now ours.
+    pub(crate) fn announce(&mut self, net: &Net, address: &Address, out: &mut impl Ports<B>) {
+        self.make(net, address.iface, out, |frame| arp_nd::write_announcement(net, address, frame));
+    }
+
+    /// Sends a frame made from nothing. Without a buffer or a source address there is none: a probe is asked for again.
+    fn make(
+        &mut self,
+        net: &Net,
+        iface: IfaceId,
+        out: &mut impl Ports<B>,
+        write: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) {
+        let Some(mut packet) = out.alloc() else { return };
+        if packet.append(arp_nd::FRAME_MAX).is_err() {
+            return;
+        }
+        if let Some(len) = write(packet.bytes_mut()) {
+            packet.truncate(len);
+            self.counters.generated.add(1);
+            self.transmit(net, iface, packet, out);
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What a pipeline needs of the world: packets out, empty packets, word to its fellow workers.
+//!
+//! The data plane implements this over DPDK queues and rings; tests and replay implement it over vectors.
+//! Every packet handed over belongs to the implementor, which counts what becomes of it.
+
+use inet::{Learned, PortIndex};
+use ipvs::WorkerId;
+use wire::PacketBuf;
+
+/// Where packets of one worker go.
+pub trait Ports<B: PacketBuf> {
+    /// An empty packet with the usual headroom, or none when the pool is exhausted.
+    fn alloc(&mut self) -> Option<B>;
+
+    /// Sends a complete frame on a port.
+    fn tx(&mut self, port: PortIndex, packet: B);
+
+    /// Gives a frame to the host's kernel, as if it had arrived there on that port.
+    fn to_host(&mut self, port: PortIndex, packet: B);
+
+    /// Hands a packet to the worker that owns its flow; `iface` is where it arrived, the VLAN tag is off.
+    fn steer(&mut self, worker: WorkerId, iface: inet::IfaceId, packet: B);
+
+    /// Tells the other workers what was learned about a neighbour.
+    fn broadcast(&mut self, learned: Learned);
+}
