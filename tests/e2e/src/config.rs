@@ -75,8 +75,6 @@ pub struct Config {
     pub workers: u16,
     /// `poll`, `yield` or `sleep`.
     pub idle: &'static str,
-    /// How received packets are spread over workers, when a test overrides the queues.
-    pub rx_spread: Option<&'static str>,
     /// Largest number of connections.
     pub connections: u32,
     /// Ports.
@@ -101,7 +99,6 @@ impl Config {
         let mut config = Self {
             workers,
             idle: "sleep",
-            rx_spread: None,
             connections: 65_536,
             ports: vec![af_packet("wan", WAN, 0, queues)],
             vlans: Vec::new(),
@@ -150,9 +147,6 @@ impl Config {
         writeln!(out, "[daemon]\nsocket = \"{socket}\"\nlog = \"info\"\n")?;
         writeln!(out, "[dpdk]\nhugepages = \"off\"\nmemory_mib = 512\n")?;
         writeln!(out, "[workers]\ncount = {}\nidle = \"{}\"", self.workers, self.idle)?;
-        if let Some(spread) = self.rx_spread {
-            writeln!(out, "rx_spread = \"{spread}\"")?;
-        }
         writeln!(out, "\n[limits]\nconnections = {}\n", self.connections)?;
         for port in &self.ports {
             writeln!(

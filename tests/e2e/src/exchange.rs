@@ -86,10 +86,20 @@ pub fn upload(target: SocketAddr, bytes: usize) -> Result<String> {
 /// One datagram there and back on a socket of its own; returns the name of the server.
 pub fn udp(source: Option<IpAddr>, target: SocketAddr, payload: &[u8]) -> Result<String> {
     let any = if target.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
-    let socket = UdpSocket::bind((source.unwrap_or(any), 0))?;
+    udp_from(SocketAddr::new(source.unwrap_or(any), 0), target, payload, PATIENCE)
+}
+
+/// The same from a given port, and with a given patience.
+pub fn udp_from(
+    source: SocketAddr,
+    target: SocketAddr,
+    payload: &[u8],
+    patience: Duration,
+) -> Result<String> {
+    let socket = UdpSocket::bind(source).context(source)?;
     // Connected: an answer from another address than the one asked does not count.
     socket.connect(target)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(patience))?;
     socket.send(payload).context(format_args!("datagram to {target}"))?;
     let mut buffer = vec![0; payload.len() + 64];
     let n = socket.recv(&mut buffer).context(format_args!("datagram from {target}"))?;

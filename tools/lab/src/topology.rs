@@ -340,7 +340,7 @@ fn quiet(namespace: &Namespace) -> Result<()> {
 
 /// Makes the kernel ignore what arrives on a device that DPDK reads too: no ARP, no IPv6, and (the kernel has the
 /// host's addresses on the exception port) no IPv4, because the way back to no sender leads through this device.
-fn hands_off(namespace: &Namespace, device: &str) -> Result<()> {
+pub fn hands_off(namespace: &Namespace, device: &str) -> Result<()> {
     namespace.ip([format!("link set {device} arp off")])?;
     namespace.sysctl(&[
         (&format!("ipv4.conf.{device}.rp_filter"), "1"),

@@ -50,7 +50,7 @@ pub(crate) fn services(mut config: Config) -> Config {
     config
 }
 
-fn exercise(topology: &Topology, method: Method, family: Family) -> Result<()> {
+pub(crate) fn exercise(topology: &Topology, method: Method, family: Family) -> Result<()> {
     let vip = address::vip(method, family);
     let ports: &[u16] =
         if method.replies_directly() { &[nginx::PORTS[0]] } else { &[nginx::PORTS[0], OTHER_PORT] };

@@ -1,7 +1,21 @@
 //! The suites, one concept a file.
 
+mod conns10k;
+mod control;
+mod exception;
+mod forward;
+mod idle;
+mod iperf;
 mod lab_itself;
+mod longlived;
+mod malformed;
 mod methods;
+mod onearm;
+mod ping;
+mod pmtu;
+mod stop;
+mod vlan;
+mod workers;
 
 use crate::Suite;
 
@@ -13,4 +27,42 @@ pub(crate) const ALL: &[Suite] = &[
         what: "every method, both families, TCP and UDP, 1 and 2 workers",
         run: methods::run,
     },
+    Suite { name: "onearm", what: "every method through a single port", run: onearm::run },
+    Suite { name: "vlan", what: "every method between two VLANs on one port", run: vlan::run },
+    Suite {
+        name: "workers",
+        what: "1, 2 and 4 workers, one queue and many: one connection a flow",
+        run: workers::run,
+    },
+    Suite {
+        name: "ping",
+        what: "VIPs answer; a changed MAC and a forgotten neighbour go unnoticed",
+        run: ping::run,
+    },
+    Suite {
+        name: "forward",
+        what: "what no service claims is routed, TTL and unknown hosts included",
+        run: forward::run,
+    },
+    Suite {
+        name: "exception",
+        what: "the host's own daemons on a DPDK port, both ways",
+        run: exception::run,
+    },
+    Suite { name: "longlived", what: "a connection outlives every change around it", run: longlived::run },
+    Suite { name: "pmtu", what: "a path too narrow is reported, and the transfer completes", run: pmtu::run },
+    Suite { name: "iperf", what: "iperf3, TCP both ways and UDP", run: iperf::run },
+    Suite { name: "conns10k", what: "10,000 connections in the table", run: conns10k::run },
+    Suite {
+        name: "malformed",
+        what: "truncated and bit-flipped frames into a serving rvsd",
+        run: malformed::run,
+    },
+    Suite { name: "control", what: "socket, checks, all or nothing, reload", run: control::run },
+    Suite {
+        name: "idle",
+        what: "hardly any CPU when idle; the first packet soon after the start",
+        run: idle::run,
+    },
+    Suite { name: "stop", what: "SIGTERM leaves nothing behind", run: stop::run },
 ];

@@ -1,0 +1,59 @@
+//! Paths that are too narrow for what the client sends: it is told, and the transfer completes.
+
+use std::net::SocketAddr;
+
+use lab::address::{self, Family, Method};
+use lab::{Error, Plan, Result, Topology, Wiring, echo};
+
+use crate::config::{Config, Service};
+use crate::{Context, exchange};
+
+/// The MTU of the route to the servers where packets are not wrapped.
+const NARROW: u16 = 1400;
+const UPLOAD_BYTES: usize = 2 << 20;
+
+pub(crate) fn run(context: &Context) -> Result<()> {
+    let plan =
+        Plan { nginx: false, servers: 1, decap: Some(context.binaries.decap.clone()), ..Plan::default() };
+    let topology = context.step("build", || Topology::build(plan))?;
+    let services = |methods: &[Method]| {
+        let mut config = Config::new(Wiring::TwoArm, 2, 1);
+        for &method in methods {
+            for family in Family::ALL {
+                config = config.with(Service::new("tcp", method, family, echo::SINK_PORT, 1));
+            }
+        }
+        config
+    };
+    context.with_director(&topology, &services(&[Method::Tunnel]), |_| {
+        // The outer header takes 20 or 40 bytes of 1500.
+        context.step("tunnel IPv4", || narrow(&topology, Method::Tunnel, Family::V4, 1480))?;
+        context.step("tunnel IPv6", || narrow(&topology, Method::Tunnel, Family::V6, 1460))
+    })?;
+    let mut config = services(&[Method::Nat, Method::Fullnat]);
+    for family in Family::ALL {
+        let (server, len) = (address::server(family, 1), family.host_len());
+        config.extra += &format!("[[route]]\nto = \"{server}/{len}\"\ninterface = \"lan\"\nmtu = {NARROW}\n");
+    }
+    context.with_director(&topology, &config, |_| {
+        for method in [Method::Nat, Method::Fullnat] {
+            for family in Family::ALL {
+                let name = format!("{} {}", method.name(), family.name());
+                context.step(name, || narrow(&topology, method, family, NARROW))?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Uploads in full-sized segments, then asks the client's kernel what it learnt about the path.
+fn narrow(topology: &Topology, method: Method, family: Family, mtu: u16) -> Result<()> {
+    let target = SocketAddr::new(address::vip(method, family), echo::SINK_PORT);
+    topology.client.enter(move || exchange::upload(target, UPLOAD_BYTES))??;
+    let route = topology.client.output(&["ip", "route", "get", &target.ip().to_string()])?;
+    if route.contains(&format!("mtu {mtu} ")) {
+        Ok(())
+    } else {
+        Err(Error::new(format!("the client should have learnt an MTU of {mtu}: {}", route.trim())))
+    }
+}
