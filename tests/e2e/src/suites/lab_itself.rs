@@ -1,12 +1,20 @@
 //! The laboratory without rvs: if this fails, what other suites say is not about rvs.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use lab::address::{self, Family, Method};
+use lab::error::Context as _;
 use lab::topology::{LAN, WAN};
-use lab::{Plan, Result, Topology, nginx};
+use lab::{Error, Plan, Result, Topology, nginx};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, ipproto, sendto, socket_with};
+use wire::ether;
+use wire::testing::Frame;
 
 use crate::{Context, exchange, load};
+
+/// Where the client waits for what came through a tunnel.
+const CLIENT_PORT: u16 = 4007;
 
 pub(crate) fn run(context: &Context) -> Result<()> {
     let plan = Plan { kernel_director: true, decap: Some(context.binaries.decap.clone()), ..Plan::default() };
@@ -48,5 +56,34 @@ pub(crate) fn run(context: &Context) -> Result<()> {
             })?
         })?;
     }
+    for outer in Family::ALL {
+        for inner in Family::ALL {
+            let name = format!("{} in {} is unwrapped", inner.name(), outer.name());
+            context.step(name, || tunnelled(&topology, outer, inner))?;
+        }
+    }
     Ok(())
+}
+
+/// The director wraps a datagram of the client for the first server, by hand; the answer reaches the client.
+fn tunnelled(topology: &Topology, outer: Family, inner: Family) -> Result<()> {
+    let (client, vip) = (address::client(inner, 1), address::vip(Method::Tunnel, inner));
+    let waiting = topology.client.enter(move || UdpSocket::bind((client, CLIENT_PORT)))??;
+    waiting.set_read_timeout(Some(Duration::from_secs(2)))?;
+    let frame = Frame::new(client, vip).udp(CLIENT_PORT, lab::echo::ECHO_PORT).payload(b"wrapped").build();
+    let server = SocketAddr::new(address::server(outer, 1), 0);
+    topology.director.enter(move || -> Result<()> {
+        let family = if outer == Family::V4 { AddressFamily::INET } else { AddressFamily::INET6 };
+        let protocol = if inner == Family::V4 { ipproto::IPIP } else { ipproto::IPV6 };
+        let socket = socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, Some(protocol))?;
+        sendto(&socket, &frame[ether::HEADER_LEN..], SendFlags::empty(), &server)?;
+        Ok(())
+    })??;
+    let mut answer = [0; 64];
+    let (n, from) = waiting.recv_from(&mut answer).context("the server's answer")?;
+    if (from.ip(), &answer[..n]) == (vip, &b"rs1 wrapped"[..]) {
+        Ok(())
+    } else {
+        Err(Error::new(format!("{from} answered {:?}", String::from_utf8_lossy(&answer[..n]))))
+    }
 }

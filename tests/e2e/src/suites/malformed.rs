@@ -161,3 +161,26 @@ fn serves(topology: &Topology) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_cut_and_flipped_was_valid_before() {
+        let frames = frames(MacAddr([2, 0, 0, 0, 1, 1]));
+        assert_eq!(frames.len(), 18);
+        for frame in &frames {
+            wire::testing::verify_checksums(frame).unwrap_or_else(|wrong| panic!("{wrong}: {frame:02x?}"));
+        }
+    }
+
+    #[test]
+    fn flips_repeat_and_spare_the_ethernet_addresses() {
+        let valid = frames(MacAddr([2, 0, 0, 0, 1, 1]));
+        let frames = flipped(&valid);
+        assert_eq!(frames, flipped(&valid));
+        let addresses: Vec<&[u8]> = valid.iter().map(|frame| &frame[..12]).collect();
+        assert!(frames.iter().all(|frame| addresses.contains(&&frame[..12])));
+    }
+}
