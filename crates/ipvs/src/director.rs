@@ -111,10 +111,13 @@ impl Director {
     /// Ends the connections whose time has come, as far as `budget` goes (one each, and one for each tick of time).
     pub fn expire(&mut self, now_ms: u64, budget: usize) {
         let (tables, own) = self.core.split();
-        let removed = expire_in(&mut tables.v4, own, now_ms, budget);
-        expire_in(&mut tables.v6, own, now_ms, budget.saturating_sub(removed));
+        // Apart, so that neither family can keep the other waiting.
+        let share = budget.div_ceil(2);
+        expire_in(&mut tables.v4, own, now_ms, share);
+        expire_in(&mut tables.v6, own, now_ms, share);
         if let Some(cursor) = self.core.sweep {
-            self.core.sweep = self.core.sweep_gone(&self.snapshot, cursor, budget);
+            let services = &self.snapshot.services;
+            self.core.sweep = self.core.sweep_where(cursor, budget, |dest| services.dest(dest).is_none());
         }
         self.core.publish_len();
     }
@@ -131,6 +134,15 @@ impl Director {
         };
         self.core.publish_len();
         next
+    }
+}
+
+impl Director {
+    /// As [`Director::flush`], but only connections of one service; those whose destination was removed stay.
+    pub fn flush_service(&mut self, service: ServiceId, cursor: Cursor, budget: usize) -> Option<Cursor> {
+        let services = &self.snapshot.services;
+        let of_service = |dest| services.dest(dest).is_some_and(|(of, _)| of.id == service);
+        self.core.sweep_where(cursor, budget, of_service)
     }
 }
 
@@ -190,16 +202,21 @@ impl Core {
         }
     }
 
-    /// Removes connections whose destination is gone, as far as `budget` goes [ip_vs_expire_nodest_conn_flush].
-    fn sweep_gone(&mut self, snapshot: &Snapshot, cursor: Cursor, budget: usize) -> Option<Cursor> {
+    /// Removes the connections whose destination is `wanted`, as far as `budget` goes.
+    fn sweep_where(
+        &mut self,
+        cursor: Cursor,
+        budget: usize,
+        wanted: impl Fn(DestId) -> bool,
+    ) -> Option<Cursor> {
         let mut at = cursor;
         for _ in 0..budget.div_ceil(SWEEP_CHUNK) {
             at = match at {
                 Cursor::V4(from) => {
-                    let next = self.sweep_in(snapshot, from, |core| &mut core.tables.v4);
+                    let next = self.sweep_in(from, &wanted, |core| &mut core.tables.v4);
                     next.map_or(Cursor::V6(conntab::Cursor::default()), Cursor::V4)
                 }
-                Cursor::V6(from) => Cursor::V6(self.sweep_in(snapshot, from, |core| &mut core.tables.v6)?),
+                Cursor::V6(from) => Cursor::V6(self.sweep_in(from, &wanted, |core| &mut core.tables.v6)?),
             };
         }
         Some(at)
@@ -207,19 +224,19 @@ impl Core {
 
     fn sweep_in<K: FlowKey>(
         &mut self,
-        snapshot: &Snapshot,
         from: conntab::Cursor,
+        wanted: impl Fn(DestId) -> bool,
         table: impl Fn(&mut Self) -> &mut ConnTable<Connection<K>>,
     ) -> Option<conntab::Cursor> {
-        let mut gone = [None; SWEEP_CHUNK];
-        let mut found = 0;
+        let mut found = [None; SWEEP_CHUNK];
+        let mut count = 0;
         let next = table(self).scan(from, SWEEP_CHUNK, |id, conn| {
-            if snapshot.services.dest(conn.dest).is_none() {
-                gone[found] = Some(id);
-                found += 1;
+            if wanted(conn.dest) {
+                found[count] = Some(id);
+                count += 1;
             }
         });
-        gone.into_iter().flatten().for_each(|id| self.remove::<K>(id));
+        found.into_iter().flatten().for_each(|id| self.remove::<K>(id));
         next
     }
 }
@@ -236,11 +253,11 @@ fn expire_in<K: FlowKey>(
     own: &WorkerShared,
     now_ms: u64,
     budget: usize,
-) -> usize {
+) {
     table.expire(now_ms, budget, |_, conn| {
         unbind(own, conn);
         Expire::Remove
-    })
+    });
 }
 
 fn hash_key(rng: &mut Rng) -> [u8; 32] {

@@ -121,7 +121,9 @@ impl Core {
                 match K::table(&self.tables).lookup(&key) {
                     Some((id, Direction::Reply)) => self.output::<K, B>(context, packet, info, id),
                     Some((id, Direction::Original)) => self.input::<K, B>(context, packet, info, id),
-                    None => self.schedule::<K, B>(context, packet, info, &key, protocol),
+                    None => self
+                        .stray(context, packet, info, protocol)
+                        .unwrap_or_else(|| self.schedule(context, packet, info, &key, protocol)),
                 }
             }
             (Hook::LocalIn | Hook::LocalOut, Kind::Icmp) => self
@@ -139,7 +141,10 @@ impl Core {
                         self.fragment::<K>(context, packet.bytes(), info, protocol)
                     }
                     Some(id) => self.output::<K, B>(context, packet, info, id),
-                    None => self.overhear(context, info, &key),
+                    None => {
+                        self.overhear(context, info, &key);
+                        self.stray(context, packet, info, protocol).unwrap_or(Verdict::Accept)
+                    }
                 }
             }
         }

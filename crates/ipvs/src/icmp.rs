@@ -18,12 +18,11 @@ use wire::{Family, Fragment, PacketBuf, PacketInfo, Quoted, ether, icmp, icmpv6,
 use crate::connection::{Connection, FlowKey};
 use crate::director::Core;
 use crate::hooks::{Context, Hook};
-use crate::xmit::{Outward, translate, tunnel_overhead};
+use crate::xmit::{IPV6_MIN_MTU, Outward, translate, tunnel_overhead};
 use crate::{Dest, Method, Protocol, Verdict};
 
-/// The least MTU that a client may be told, by family (RFC 791, RFC 8200).
-const LEAST_MTU_V4: u16 = 68;
-const LEAST_MTU_V6: u16 = 1280;
+/// What every IPv4 link carries, in bytes (RFC 791).
+const IPV4_MIN_MTU: u16 = 68;
 
 impl Core {
     /// An error about a reply, from the client's side: on to the server. `None`: not of a connection.
@@ -171,8 +170,8 @@ impl Core {
         let mtu = self.pmtu.get(context.now_ms, dest.addr).unwrap_or(mtu);
         let least = match inside.family {
             Family::V4 if !ipv4::dont_fragment(inside.ip(frame)) => return None,
-            Family::V4 => LEAST_MTU_V4,
-            Family::V6 => LEAST_MTU_V6,
+            Family::V4 => IPV4_MIN_MTU,
+            Family::V6 => IPV6_MIN_MTU,
         };
         Some(IcmpError::FragmentationNeeded {
             mtu: mtu.saturating_sub(tunnel_overhead(dest.addr)).max(least),

@@ -5,7 +5,8 @@
 //! destination that is gone when `expire_nodest_conn` says so.
 
 use conntab::{ConnId, Direction};
-use wire::{PacketBuf, PacketInfo};
+use inet::DropReason;
+use wire::{PacketBuf, PacketInfo, tcp};
 
 use crate::connection::{Connection, FlowKey};
 use crate::director::Core;
@@ -13,10 +14,6 @@ use crate::hooks::Context;
 use crate::protocol::tcp::TcpState;
 use crate::protocol::{self, Protocol};
 use crate::{Dest, Settings, Verdict};
-
-use inet::DropReason;
-
-const TCP_SYN: u8 = 0x02;
 
 impl Core {
     /// A client's packet on a connection.
@@ -104,7 +101,7 @@ fn opens_anew<K: FlowKey>(
     dest: Option<&Dest>,
     tcp_flags: u8,
 ) -> bool {
-    if conn.protocol() != Protocol::Tcp || tcp_flags & TCP_SYN == 0 {
+    if conn.protocol() != Protocol::Tcp || tcp_flags & tcp::SYN == 0 {
         return false;
     }
     let quiesced = settings.expire_nodest_conn && dest.is_some_and(|dest| dest.weight == 0);

@@ -5,23 +5,19 @@
 //! only no more counted.
 
 use conntab::{ConnId, Direction};
-use wire::{PacketBuf, PacketInfo};
+use inet::{DropReason, IcmpError};
+use wire::{PacketBuf, PacketInfo, rewrite, tcp};
 
 use crate::connection::FlowKey;
 use crate::director::Core;
-use crate::hooks::Context;
+use crate::hooks::{Context, Hook};
 use crate::xmit::{Outward, translate};
-use crate::{Method, Verdict};
+use crate::{Method, Protocol, Snapshot, Verdict};
 
 impl Core {
     /// A packet that may be a reply from the virtual address itself, to a client of a destination that answers on its own,
-    /// and that happens to come by: it goes on as it is, but counts and moves the state.
-    pub(crate) fn overhear<K: FlowKey>(
-        &mut self,
-        context: &Context<'_>,
-        info: &PacketInfo,
-        key: &K,
-    ) -> Verdict {
+    /// and that happens to come by: it counts and moves the state, and goes on as it is.
+    pub(crate) fn overhear<K: FlowKey>(&mut self, context: &Context<'_>, info: &PacketInfo, key: &K) {
         let table = K::table(&self.tables);
         if let Some(id) = table.lookup_in(&key.reversed(), Direction::Original)
             && let Some(conn) = table.get(id).filter(|conn| conn.method.input_only())
@@ -29,7 +25,28 @@ impl Core {
             self.count_out(context.snapshot, conn.dest, info.ip_len() as u64);
             self.transition::<K>(context, id, Direction::Reply, info.tcp_flags);
         }
-        Verdict::Accept
+    }
+
+    /// A packet of no connection. If `nat_icmp_send` asks for it, a real server is told that what it answers is gone.
+    pub(crate) fn stray<B: PacketBuf>(
+        &mut self,
+        context: &Context<'_>,
+        packet: &mut B,
+        info: &PacketInfo,
+        protocol: Protocol,
+    ) -> Option<Verdict> {
+        let Snapshot { settings, services, .. } = context.snapshot;
+        let concerns = settings.nat_icmp_send
+            && info.tcp_flags & tcp::RST == 0
+            && services.is_real_server(protocol, info.src(packet.bytes()), info.sport);
+        if !concerns {
+            return None;
+        }
+        if context.hook == Hook::Forward {
+            // What is quoted has passed the hop that this host is, as in Linux.
+            rewrite::decrement_ttl(packet.bytes_mut(), info);
+        }
+        Some(self.answer(context, packet, info, IcmpError::PortUnreachable, DropReason::NotConnection, None))
     }
 
     /// A destination's packet on a connection.

@@ -4,7 +4,7 @@
 //! the service has none to give, and the client hears "port unreachable".
 
 use inet::{DropReason, IcmpError};
-use wire::{Fragment, PacketBuf, PacketInfo};
+use wire::{Fragment, PacketBuf, PacketInfo, tcp};
 
 use crate::connection::{Connection, FlowKey};
 use crate::director::Core;
@@ -12,8 +12,6 @@ use crate::hooks::Context;
 use crate::protocol::{NEW_TIMEOUT_MS, Protocol, State};
 use crate::{Dest, Method, Service, Verdict, pool, steering};
 
-const TCP_SYN: u8 = 0x02;
-const TCP_RST: u8 = 0x04;
 /// Source port of active FTP's data connections, which must have been expected and are never scheduled.
 const FTP_DATA: u16 = 20;
 
@@ -30,8 +28,8 @@ impl Core {
         let begins = match protocol {
             // An ACK beside the SYN does not matter, as in Linux.
             Protocol::Tcp => {
-                (context.snapshot.settings.sloppy_tcp || info.tcp_flags & TCP_SYN != 0)
-                    && info.tcp_flags & TCP_RST == 0
+                (context.snapshot.settings.sloppy_tcp || info.tcp_flags & tcp::SYN != 0)
+                    && info.tcp_flags & tcp::RST == 0
             }
             Protocol::Udp => true,
         };

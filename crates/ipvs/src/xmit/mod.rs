@@ -20,6 +20,9 @@ use crate::director::Core;
 use crate::hooks::Context;
 use crate::{Dest, DestId, Method, Verdict};
 
+/// What every IPv6 link carries, in bytes (RFC 8200).
+pub(crate) const IPV6_MIN_MTU: u16 = 1280;
+
 /// What is asked of the way to a destination.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outward {
@@ -81,7 +84,11 @@ impl Core {
         }
         rewrite::decrement_ttl(packet.bytes_mut(), info);
         let hop = NextHop { mtu: to.path_mtu.map_or(hop.mtu, |path| path.min(hop.mtu)), ..hop };
-        let mtu = hop.mtu.saturating_sub(to.overhead);
+        let mut mtu = hop.mtu.saturating_sub(to.overhead);
+        if info.family == Family::V6 && to.overhead > 0 {
+            // The least that a client can be told (RFC 2473, 7.1).
+            mtu = mtu.max(IPV6_MIN_MTU);
+        }
         if info.ip_len() > usize::from(mtu) && !may_exceed(packet.bytes(), info, to) {
             let kind = IcmpError::FragmentationNeeded { mtu };
             return Err(self.answer(context, packet, info, kind, DropReason::MtuExceeded, to.counts_for));

@@ -17,9 +17,6 @@ use crate::hooks::{Context, is_icmp};
 use crate::model::family_of;
 use crate::{Dest, Verdict};
 
-/// What every IPv6 link carries (RFC 8200): a client cannot be told to send less.
-const IPV6_MIN_MTU: u16 = 1280;
-
 /// What a tunnel's header to this destination takes of the MTU, in bytes.
 pub(crate) fn overhead(target: IpAddr) -> u16 {
     ipip::overhead(family_of(target)) as u16
@@ -34,21 +31,15 @@ impl Core {
         dest: &Dest,
     ) -> Result<NextHop, Verdict> {
         let discovers = context.snapshot.settings.pmtu_disc;
-        let mut path_mtu = self.pmtu.get(context.now_ms, dest.addr);
-        if info.family == Family::V6 {
-            path_mtu = path_mtu.map(|mtu| mtu.max(IPV6_MIN_MTU + overhead(dest.addr)));
-        }
         let outward = Outward {
             target: dest.addr,
             overhead: overhead(dest.addr),
-            path_mtu,
+            path_mtu: self.pmtu.get(context.now_ms, dest.addr),
             any_size: is_icmp(info) || !discovers,
             counts_for: Some(dest.id),
         };
-        // Before the packet is touched: what cannot be wrapped is not to lose its TTL either.
-        let source = context.snapshot.net.source_to(dest.addr);
         let hop = self.outward(context, packet, info, &outward)?;
-        let source = source.ok_or(Verdict::Drop(DropReason::NoSource))?;
+        let source = context.snapshot.net.source_to(dest.addr).ok_or(Verdict::Drop(DropReason::NoSource))?;
         let keep_whole =
             discovers && info.family == Family::V4 && translate::dont_fragment(packet.bytes(), info);
         let (ttl, tos) = ttl_and_tos(packet.bytes(), info);

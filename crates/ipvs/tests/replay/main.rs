@@ -4,6 +4,7 @@
 //! (ICMP errors, tunnel headers without DF), flow labels of IPv6 packets that it makes, seconds left within 2. What the
 //! host's own stack would answer is only checked to be the host's.
 
+#[path = "../lab/mod.rs"]
 mod lab;
 mod trace;
 

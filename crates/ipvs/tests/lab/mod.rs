@@ -1,16 +1,22 @@
 //! A director between two links, as the recording machine was: ports, addresses, neighbours, and the little of a
-//! pipeline that is needed around the hooks.
+//! pipeline that is needed around the hooks. Beyond that machine it has a pool of local addresses, and `--fullnat`.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use inet::{Address, AddressRole, Iface, IfaceId, Net, NetConfig, NextHop, PortIndex, Route, fragment, icmp};
+use inet::{
+    Address, AddressRole, DropReason, IcmpError, Iface, IfaceId, Net, NetConfig, NextHop, PortIndex, Route,
+    fragment, icmp,
+};
 use ipvs::pool::Pools;
 use ipvs::{
-    Cursor, Dest, DestId, Director, Limits, Method, NatSteering, Protocol, SchedulerKind, Service, ServiceId,
-    ServiceKey, ServiceTable, Settings, Snapshot, Steering, Timeouts, Traffic, TrafficStats, Verdict,
-    WorkerId, WorkerShared,
+    Cursor, Dest, DestId, Director, Limits, LocalPool, Method, NatSteering, PoolId, Protocol, SchedulerKind,
+    Service, ServiceId, ServiceKey, ServiceTable, Settings, Snapshot, Steering, Timeouts, Traffic,
+    TrafficStats, Verdict, WorkerId, WorkerShared,
 };
 use wire::{MacAddr, PacketBuf, Parsed, VecBuf, ether, parse, rewrite};
 
@@ -25,16 +31,23 @@ pub struct Outcome {
     pub to_host: bool,
     /// What left was made here, not passed on.
     pub made: bool,
+    /// Why it, or what it was made of, ended here.
+    pub dropped: Option<DropReason>,
 }
 
+/// Addresses of the FULLNAT pool.
+pub const LOCAL_ADDRS: [&str; 3] = ["10.0.2.200", "10.0.2.201", "2001:db8:2::c8"];
+/// Ports of the FULLNAT pool.
+pub const LOCAL_PORTS: RangeInclusive<u16> = 5000..=5003;
+
 pub struct Lab {
-    director: Director,
-    shared: Arc<WorkerShared>,
+    pub director: Director,
+    pub shared: Arc<WorkerShared>,
+    pub settings: Settings,
     services: Vec<Service>,
     service_ids: HashMap<ServiceKey, ServiceId>,
     dest_ids: HashMap<(ServiceKey, SocketAddr), DestId>,
     zeroed: HashMap<String, TrafficStats>,
-    settings: Settings,
     timeouts: Timeouts,
     mtu: [u16; 2],
     generation: u64,
@@ -43,7 +56,12 @@ pub struct Lab {
 
 impl Lab {
     pub fn new(sysctls: &[(String, u64)]) -> Lab {
-        let limits = Limits { connections: 1000, services: 16, dests: 64, ..Limits::default() };
+        Lab::with_connections(1000, sysctls)
+    }
+
+    /// With room for so many connections.
+    pub fn with_connections(connections: u32, sysctls: &[(String, u64)]) -> Lab {
+        let limits = Limits { connections, services: 16, dests: 64, ..Limits::default() };
         let mut settings = Settings::default();
         for (name, value) in sysctls {
             match name.as_str() {
@@ -81,7 +99,7 @@ impl Lab {
 
     /// A frame from a link.
     pub fn receive(&mut self, side: char, frame: &[u8]) -> Outcome {
-        let mut outcome = Outcome { out: Vec::new(), to_host: false, made: false };
+        let mut outcome = Outcome { out: Vec::new(), to_host: false, made: false, dropped: None };
         let Ok(Parsed::Ip(info)) = parse(frame) else { return outcome };
         let mut packet = VecBuf::new(frame);
         packet.truncate(usize::from(info.end));
@@ -100,16 +118,16 @@ impl Lab {
             let Some(hop) = onward else { return outcome };
             let too_big = fragment::exceeds(&info, hop.mtu) && !fragment::may_fragment(frame, &info);
             let refuse = if info.ttl <= 1 {
-                Some(inet::IcmpError::TimeExceeded)
+                Some(IcmpError::TimeExceeded)
             } else {
-                too_big.then_some(inet::IcmpError::FragmentationNeeded { mtu: hop.mtu })
+                too_big.then_some(IcmpError::FragmentationNeeded { mtu: hop.mtu })
             };
             match refuse {
                 Some(kind) => {
                     let Some(()) = icmp::error(net, &mut packet, &info, kind, None, 1) else {
                         return outcome;
                     };
-                    Verdict::Answer(inet::DropReason::MtuExceeded)
+                    Verdict::Answer(DropReason::MtuExceeded)
                 }
                 None => self.director.forward(self.now_ms, &mut packet, &info, iface),
             }
@@ -117,19 +135,20 @@ impl Lab {
         if verdict == Verdict::Accept && local {
             verdict = Verdict::ToHost;
             if icmp::echo_reply(&mut packet, &info) {
-                verdict = Verdict::Answer(inet::DropReason::NoRoute);
+                verdict = Verdict::Answer(DropReason::NoRoute);
             }
         }
         match verdict {
             Verdict::ToHost => outcome.to_host = true,
-            Verdict::Drop(_) => {}
+            Verdict::Drop(reason) => outcome.dropped = Some(reason),
             Verdict::Accept | Verdict::Stop => {
                 rewrite::decrement_ttl(packet.bytes_mut(), &info);
                 outcome.out = self.send(packet, None);
             }
             Verdict::Tx(hop) => outcome.out = self.send(packet, Some(hop)),
-            Verdict::Answer(_) => {
+            Verdict::Answer(reason) => {
                 outcome.made = true;
+                outcome.dropped = Some(reason);
                 outcome.out = self.send(packet, None);
             }
         }
@@ -195,7 +214,14 @@ impl Lab {
                 let next = ServiceId(self.service_ids.len() as u32);
                 let id = *self.service_ids.entry(key).or_insert(next);
                 let scheduler = option("-s").and_then(SchedulerKind::from_name).expect("a scheduler");
-                self.services.push(Service { id, key, scheduler, pool: None, dests: Box::new([]), epoch: 0 });
+                self.services.push(Service {
+                    id,
+                    key,
+                    scheduler,
+                    pool: Some(PoolId(0)),
+                    dests: Box::new([]),
+                    epoch: 0,
+                });
             }
             "-D" => {
                 self.services.remove(at.expect("the service"));
@@ -206,14 +232,14 @@ impl Lab {
                     .parse()
                     .unwrap_or_else(|_| SocketAddr::new(dest.parse().expect("an address"), service.port()));
                 let method = method(rest);
-                if method != Method::Masquerade && matches!(verb, "-a" | "-e") {
+                if method.input_only() && matches!(verb, "-a" | "-e") {
                     dest.set_port(service.port());
                 }
                 let weight = option("-w").map_or(1, |weight| weight.parse().expect("a weight"));
                 let next = DestId(self.dest_ids.len() as u32);
                 let id = *self.dest_ids.entry((key, dest)).or_insert(next);
-                let made =
-                    Dest { id, addr: dest.ip(), port: dest.port(), method, weight, upper: 0, lower: 0 };
+                let upper = option("-x").map_or(0, |upper| upper.parse().expect("a threshold"));
+                let made = Dest { id, addr: dest.ip(), port: dest.port(), method, weight, upper, lower: 0 };
                 let service = &mut self.services[at.expect("the service")];
                 service.epoch += 1;
                 let mut dests = std::mem::take(&mut service.dests).into_vec();
@@ -228,7 +254,8 @@ impl Lab {
         }
     }
 
-    fn publish(&mut self) {
+    /// Hands the configuration to the director.
+    pub fn publish(&mut self) {
         self.generation += 1;
         let snapshot = snapshot(self.generation, self.mtu, &self.services, self.settings, self.timeouts);
         self.director.apply(Arc::new(snapshot));
@@ -336,6 +363,7 @@ fn method(words: &[&str]) -> Method {
             "-m" => Some(Method::Masquerade),
             "-i" => Some(Method::Tunnel),
             "-g" => Some(Method::DirectRouting),
+            "--fullnat" => Some(Method::Fullnat),
             _ => None,
         })
         .unwrap_or(Method::DirectRouting)
@@ -349,11 +377,17 @@ fn snapshot(
     timeouts: Timeouts,
 ) -> Snapshot {
     let services = services.iter().cloned().map(Arc::new).collect();
+    let pool = LocalPool {
+        id: PoolId(0),
+        name: "lan".into(),
+        addrs: LOCAL_ADDRS.iter().map(|addr| addr.parse().expect("an address")).collect(),
+        ports: LOCAL_PORTS,
+    };
     Snapshot {
         generation,
         net: net(mtu),
         services: ServiceTable::build(services).expect("valid services"),
-        pools: Pools::build(&[]),
+        pools: Pools::build(&[pool]),
         steering: Steering::new(1, [7; 16], NatSteering::Address { v4_prefix: 32, v6_prefix: 128 }),
         timeouts,
         settings,
@@ -369,6 +403,11 @@ fn net(mtu: [u16; 2]) -> Net {
         mac: MacAddr([2, 0, 0, 0, 0, id as u8 + 1]),
         mtu: mtu[usize::from(id)],
     };
+    let local = |addr: &&str| {
+        let addr: IpAddr = addr.parse().expect("an address");
+        let prefix_len = if addr.is_ipv4() { 32 } else { 128 };
+        Address { iface: IfaceId(1), addr, prefix_len, role: AddressRole::Local }
+    };
     let address = |iface, addr: &str, prefix_len| Address {
         iface: IfaceId(iface),
         addr: addr.parse().expect("an address"),
@@ -382,16 +421,17 @@ fn net(mtu: [u16; 2]) -> Net {
         source: None,
         mtu: None,
     };
+    let hosts = [
+        address(0, "192.0.2.1", 24),
+        address(0, "192.0.2.100", 32),
+        address(0, "2001:db8:1::1", 64),
+        address(0, "2001:db8:1::100", 128),
+        address(1, "10.0.2.1", 24),
+        address(1, "2001:db8:2::1", 64),
+    ];
     Net::build(NetConfig {
         ifaces: vec![iface(0, "c"), iface(1, "s")],
-        addresses: vec![
-            address(0, "192.0.2.1", 24),
-            address(0, "192.0.2.100", 32),
-            address(0, "2001:db8:1::1", 64),
-            address(0, "2001:db8:1::100", 128),
-            address(1, "10.0.2.1", 24),
-            address(1, "2001:db8:2::1", 64),
-        ],
+        addresses: hosts.into_iter().chain(LOCAL_ADDRS.iter().map(local)).collect(),
         routes: vec![default("0.0.0.0", "192.0.2.254"), default("::", "2001:db8:1::fe")],
         ..NetConfig::default()
     })
