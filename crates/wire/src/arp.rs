@@ -77,3 +77,64 @@ impl ArpPacket {
         put(arp, 24, self.target_ip.octets());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(op: Op) -> ArpPacket {
+        ArpPacket {
+            op,
+            sender_mac: MacAddr([2, 0, 0, 0, 0, 1]),
+            sender_ip: Ipv4Addr::new(192, 0, 2, 1),
+            target_mac: MacAddr::UNSPECIFIED,
+            target_ip: Ipv4Addr::new(192, 0, 2, 254),
+        }
+    }
+
+    fn written(packet: &ArpPacket) -> Vec<u8> {
+        let mut frame = vec![0xaa; FRAME_LEN];
+        packet.write(&mut frame, &MacAddr::BROADCAST);
+        frame
+    }
+
+    #[test]
+    fn a_request_in_bytes() {
+        let want = [
+            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0,
+            0, 1, 192, 0, 2, 1, 0, 0, 0, 0, 0, 0, 192, 0, 2, 254,
+        ];
+        assert_eq!(written(&sample(Op::Request)), want);
+    }
+
+    #[test]
+    fn round_trip_with_padding() {
+        for op in [Op::Request, Op::Reply] {
+            let mut frame = written(&sample(op));
+            frame.extend([0; 18]);
+            assert_eq!(ArpPacket::parse(&frame), Some(sample(op)));
+        }
+    }
+
+    #[test]
+    fn refuses_other_kinds() {
+        let good = written(&sample(Op::Request));
+        for (name, at, value) in [
+            ("EtherType", 13, 0),
+            ("hardware", 15, 6),
+            ("protocol", 16, 0x86),
+            ("hardware address length", 18, 8),
+            ("protocol address length", 19, 16),
+            ("operation", 21, 3),
+            ("sender is a group on the link", 22, 1),
+            ("sender is a group in IP", 28, 224),
+        ] {
+            let mut frame = good.clone();
+            frame[at] = value;
+            assert_eq!(ArpPacket::parse(&frame), None, "{name}");
+        }
+        for len in 0..good.len() {
+            assert_eq!(ArpPacket::parse(&good[..len]), None, "{len} bytes");
+        }
+    }
+}

@@ -145,13 +145,7 @@ impl Delta {
     /// The difference that takes these changes back.
     #[inline]
     pub fn reverse(self) -> Self {
-        if self.0 == 0 { self } else { Self(!self.0).and_not_zero() }
-    }
-
-    /// Ones complement has two zeros; "nothing changed" is told from "changes that cancel out" by the first.
-    #[inline]
-    fn and_not_zero(self) -> Self {
-        if self.0 == 0 { Self(0xffff) } else { self }
+        if self.0 == 0 { self } else { Self(!self.0) }
     }
 
     /// The checksum after the changes (RFC 1624, equation 3).
@@ -172,4 +166,95 @@ impl Delta {
 #[inline]
 pub const fn udp_field(check: u16) -> u16 {
     if check == 0 { 0xffff } else { check }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The definition: 16-bit big-endian words, carries added back, complement.
+    fn plain(bytes: &[u8]) -> u16 {
+        let mut sum = 0u32;
+        for word in bytes.chunks(2) {
+            sum += u32::from(u16::from_be_bytes([word[0], word.get(1).copied().unwrap_or(0)]));
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        !(sum as u16)
+    }
+
+    #[test]
+    fn the_example_of_rfc_1071() {
+        assert_eq!(of(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), !0xddf2);
+    }
+
+    #[test]
+    fn the_example_of_rfc_1624() {
+        assert_eq!(Delta::default().u16(0x5555, 0x3285).apply(0xdd2f), 0x0000);
+    }
+
+    #[test]
+    fn extremes() {
+        assert_eq!(of(&[]), 0xffff);
+        assert_eq!(of(&[0xff; 65535]), plain(&[0xff; 65535]));
+        assert_eq!(fold(u64::MAX), 0xffff);
+        assert_eq!(fold(0x1_0000_0001), 2);
+    }
+
+    #[test]
+    fn udp_never_becomes_absent() {
+        assert_eq!(Delta::default().u16(0x5555, 0x3285).apply_udp(0xdd2f), 0xffff);
+        assert_eq!(Delta::default().apply_udp(0xffff), 0xffff);
+    }
+
+    #[test]
+    fn nothing_changed_changes_nothing() {
+        for check in [0, 1, 0xfffe, 0xffff] {
+            assert_eq!(Delta::default().u16(7, 7).u32(8, 8).bytes(b"ab", b"ab").apply(check), check);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn fast_is_plain(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert_eq!(of(&bytes), plain(&bytes));
+        }
+
+        #[test]
+        fn runs_add_up(head in prop::collection::vec(any::<u8>(), 0..50), tail in prop::collection::vec(any::<u8>(), 0..50)) {
+            let head = &head[..head.len() & !1];
+            let whole = [head, &tail].concat();
+            prop_assert_eq!(Sum::default().bytes(head).bytes(&tail).finish(), of(&whole));
+        }
+
+        #[test]
+        fn difference_is_recomputation(
+            mut bytes in prop::collection::vec(any::<u8>(), 32..64),
+            a: u16, b: u32, c: [u8; 16],
+        ) {
+            // No packet is all zeros: the protocol is in the sum. That tells the two zeros of ones complement apart.
+            bytes[0] = 0x45;
+            let check = of(&bytes);
+            let delta = Delta::default()
+                .u16(get_u16(&bytes, 2), a)
+                .u32(u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]), b)
+                .bytes(&bytes[8..24], &c);
+            let old = bytes.clone();
+            bytes[2..4].copy_from_slice(&a.to_be_bytes());
+            bytes[4..8].copy_from_slice(&b.to_be_bytes());
+            bytes[8..24].copy_from_slice(&c);
+            prop_assert_eq!(delta.apply(check), of(&bytes));
+            prop_assert_eq!(delta.reverse().apply(of(&bytes)), check);
+            prop_assert_eq!(adjust(check, &old[2..24], &bytes[2..24]), of(&bytes));
+            let parts = Delta::default().bytes(&old[2..8], &bytes[2..8]).and(Delta::default().bytes(&old[8..24], &c));
+            prop_assert_eq!(parts.apply(check), of(&bytes));
+        }
+
+        #[test]
+        fn wrong_stays_wrong_by_as_much(check: u16, old: u32, new: u32) {
+            let delta = Delta::default().u32(old, new);
+            prop_assume!(check != 0xffff && delta.apply(check) != 0xffff);
+            prop_assert_eq!(delta.reverse().apply(delta.apply(check)), check);
+        }
+    }
 }

@@ -115,3 +115,32 @@ pub fn write(icmp: &mut [u8], kind: u8, code: u8, rest: u32) {
     put_u16(icmp, 2, 0);
     put_u32(icmp, 4, rest);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn echo_becomes_its_reply() {
+        let mut icmp = vec![0; HEADER_LEN];
+        write(&mut icmp, ECHO_REQUEST, 0, 0x1234_0007);
+        icmp.extend(b"payload");
+        fill_checksum(&mut icmp);
+        assert!(verify_checksum(&icmp));
+        assert_eq!((echo_id(&icmp), echo_seq(&icmp)), (0x1234, 7));
+        set_kind(&mut icmp, ECHO_REPLY);
+        assert_eq!((kind(&icmp), code(&icmp), rest(&icmp)), (ECHO_REPLY, 0, 0x1234_0007));
+        assert!(verify_checksum(&icmp));
+        icmp[10] ^= 1;
+        assert!(!verify_checksum(&icmp));
+    }
+
+    #[test]
+    fn fragmentation_needed_tells_the_mtu() {
+        let mut icmp = vec![0; HEADER_LEN];
+        write(&mut icmp, UNREACHABLE, FRAG_NEEDED, 1480);
+        assert_eq!(mtu(&icmp), 1480);
+        write(&mut icmp, crate::icmpv6::PACKET_TOO_BIG, 0, 0x0001_0000);
+        assert_eq!(crate::icmpv6::mtu(&icmp), 65536);
+    }
+}

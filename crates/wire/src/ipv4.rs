@@ -213,3 +213,76 @@ impl Header {
         fill_checksum(header);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Vec<u8> {
+        let mut ip = vec![0; HEADER_LEN];
+        Header {
+            src: Ipv4Addr::new(198, 51, 100, 1),
+            dst: Ipv4Addr::new(192, 0, 2, 100),
+            protocol: 17,
+            ttl: 64,
+            tos: 0,
+            id: 1,
+            dont_fragment: false,
+            payload_len: 10,
+        }
+        .write(&mut ip);
+        ip
+    }
+
+    #[test]
+    fn writes_what_the_kernel_sent() {
+        let want = [0x45, 0, 0, 0x1e, 0, 1, 0, 0, 0x40, 0x11, 0x8e, 0x35, 198, 51, 100, 1, 192, 0, 2, 100];
+        assert_eq!(sample(), want);
+    }
+
+    #[test]
+    fn every_setter_keeps_the_checksum_right() {
+        type Change = (&'static str, fn(&mut [u8]), fn(&[u8]) -> bool);
+        let changes: [Change; 9] = [
+            ("src", |ip| set_src(ip, Ipv4Addr::new(10, 0, 0, 1)), |ip| src(ip) == Ipv4Addr::new(10, 0, 0, 1)),
+            ("dst", |ip| set_dst(ip, Ipv4Addr::BROADCAST), |ip| dst(ip) == Ipv4Addr::BROADCAST),
+            ("tos", |ip| set_tos(ip, 0xb9), |ip| tos(ip) == 0xb9 && version(ip) == 4),
+            ("length", |ip| set_total_len(ip, 1500), |ip| total_len(ip) == 1500),
+            ("id", |ip| set_id(ip, 0xffff), |ip| id(ip) == 0xffff),
+            ("DF", |ip| set_dont_fragment(ip, true), |ip| dont_fragment(ip) && !more_fragments(ip)),
+            ("no DF", |ip| set_dont_fragment(ip, false), |ip| !dont_fragment(ip)),
+            (
+                "fragment",
+                |ip| set_fragment(ip, 1480, true),
+                |ip| fragment_offset(ip) == 1480 && more_fragments(ip),
+            ),
+            ("ttl", decrement_ttl, |ip| ttl(ip) == 63 && protocol(ip) == 17),
+        ];
+        let mut ip = sample();
+        for (name, set, holds) in changes {
+            set(&mut ip);
+            assert!(holds(&ip), "{name}");
+            assert!(verify_checksum(&ip), "{name}");
+        }
+    }
+
+    #[test]
+    fn ttl_stops_at_zero() {
+        let mut ip = sample();
+        (0..300).for_each(|_| decrement_ttl(&mut ip));
+        assert_eq!(ttl(&ip), 0);
+        assert!(verify_checksum(&ip));
+    }
+
+    #[test]
+    fn checksum_covers_options() {
+        let mut ip = sample();
+        ip.extend([7, 4, 0, 0]);
+        ip[0] = 0x46;
+        assert!(!verify_checksum(&ip));
+        fill_checksum(&mut ip);
+        assert!(verify_checksum(&ip));
+        ip[21] ^= 1;
+        assert!(!verify_checksum(&ip));
+    }
+}

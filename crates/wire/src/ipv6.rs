@@ -228,3 +228,83 @@ fn read_fragment(ip: &[u8], at: usize, announced_at: usize) -> FragmentHeader {
         id: get_u32(ip, at + 4),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Frame;
+
+    fn packet(extensions: &[u8]) -> Vec<u8> {
+        let frame = Frame::v6("2001:db8:c::1", "2001:db8:1::100");
+        let frame =
+            extensions.iter().fold(frame, |frame, number| frame.extension(*number, &[1, 4, 0, 0, 0, 0]));
+        frame.tcp(1, 2, 0).build()[14..].to_vec()
+    }
+
+    #[test]
+    fn header_round_trip() {
+        let mut ip = [0xaa; HEADER_LEN];
+        let (from, to) = ("2001:db8::1".parse().unwrap(), "ff02::1:ff00:1".parse().unwrap());
+        Header {
+            src: from,
+            dst: to,
+            next_header: 58,
+            hop_limit: 255,
+            traffic_class: 0xb9,
+            flow_label: 0x12345,
+            payload_len: 24,
+        }
+        .write(&mut ip);
+        assert_eq!(ip[..8], [0x6b, 0x91, 0x23, 0x45, 0, 24, 58, 255]);
+        assert_eq!((version(&ip), traffic_class(&ip), flow_label(&ip)), (6, 0xb9, 0x12345));
+        assert_eq!((src(&ip), dst(&ip), payload_len(&ip)), (from, to, 24));
+        set_traffic_class(&mut ip, 0x02);
+        assert_eq!((version(&ip), traffic_class(&ip), flow_label(&ip)), (6, 0x02, 0x12345));
+        (0..300).for_each(|_| decrement_hop_limit(&mut ip));
+        assert_eq!(hop_limit(&ip), 0);
+    }
+
+    #[test]
+    fn walks_known_headers_up_to_the_limit() {
+        let many = [60; MAX_EXTENSIONS + 1];
+        for (name, headers, want) in [
+            ("none", &[][..], Ok((6, 40))),
+            ("hop-by-hop, routing, options", &[0, 43, 60], Ok((6, 64))),
+            ("AH is an upper layer", &[0, 51], Ok((51, 48))),
+            ("as many as may be", &many[1..], Ok((6, 40 + 8 * MAX_EXTENSIONS))),
+            ("one more", &many, Err(ExtensionError::TooMany)),
+        ] {
+            let got = Extensions::walk(&packet(headers)).map(|end| (end.protocol, end.upper));
+            assert_eq!(got, want, "{name}");
+        }
+    }
+
+    #[test]
+    fn finds_the_fragment_header() {
+        let frame =
+            Frame::v6("::1", "::2").extension(60, &[1, 4, 0, 0, 0, 0]).fragment(1448, true).id(77).raw(17);
+        let ip = &frame.payload(&[0; 64]).build()[14..];
+        let end = Extensions::walk(ip).unwrap();
+        let want =
+            FragmentHeader { at: 48, announced_at: 40, next_header: 17, offset: 1448, more: true, id: 77 };
+        assert_eq!(end, Extensions { protocol: 17, upper: 56, fragment: Some(want) });
+        assert!(!want.is_atomic());
+        assert_eq!(ip[40], protocol::FRAGMENT);
+    }
+
+    #[test]
+    fn behind_a_later_fragment_nothing_is_read() {
+        // The fragment carries destination options, but its bytes are from the middle of a packet.
+        let ip = &Frame::v6("::1", "::2").fragment(8, false).raw(60).payload(&[0xff; 16]).build()[14..];
+        let end = Extensions::walk(ip).unwrap();
+        assert_eq!((end.protocol, end.upper), (60, 48));
+    }
+
+    #[test]
+    fn refuses_what_is_cut_off_or_nested() {
+        let whole = packet(&[0, 60]);
+        assert_eq!(Extensions::walk(&whole[..55]), Err(ExtensionError::Truncated));
+        let nested = Frame::v6("::1", "::2").extension(44, &[0; 6]).fragment(0, true).tcp(1, 2, 0).build();
+        assert_eq!(Extensions::walk(&nested[14..]), Err(ExtensionError::NestedFragment));
+    }
+}

@@ -242,3 +242,108 @@ pub fn multicast_mac(group: &Ipv6Addr) -> MacAddr {
     let [.., a, b, c, d] = group.octets();
     MacAddr([0x33, 0x33, a, b, c, d])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{info, verify_checksums};
+
+    const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
+    const TARGET: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0x12, 0x3456);
+    const PEER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1);
+
+    fn solicitation(source_mac: Option<MacAddr>) -> Ndp {
+        Ndp::Solicitation { target: TARGET, source_mac }
+    }
+
+    fn advertisement(target_mac: Option<MacAddr>, solicited: bool) -> Ndp {
+        Ndp::Advertisement { target: TARGET, target_mac, router: false, solicited, overrides: true }
+    }
+
+    fn written(ndp: &Ndp, src: Ipv6Addr, dst: Ipv6Addr) -> Vec<u8> {
+        let mut frame = vec![0xaa; ndp.frame_len()];
+        ndp.write(&mut frame, &Ends { src_mac: MAC, dst_mac: multicast_mac(&dst), src, dst });
+        frame
+    }
+
+    fn read(frame: &[u8]) -> Result<Ndp, NdpError> {
+        Ndp::parse(frame, &info(frame))
+    }
+
+    #[test]
+    fn multicast_addresses() {
+        let group = solicited_node(&TARGET);
+        assert_eq!(group.to_string(), "ff02::1:ff12:3456");
+        assert_eq!(multicast_mac(&group).to_string(), "33:33:ff:12:34:56");
+    }
+
+    #[test]
+    fn round_trips() {
+        let group = solicited_node(&TARGET);
+        let all_nodes = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+        for (name, ndp, src, dst, len) in [
+            ("asks", solicitation(Some(MAC)), PEER, group, 86),
+            ("asks one", solicitation(None), PEER, TARGET, 78),
+            ("checks for duplicates", solicitation(None), Ipv6Addr::UNSPECIFIED, group, 78),
+            ("answers", advertisement(Some(MAC), true), TARGET, PEER, 86),
+            ("announces", advertisement(Some(MAC), false), TARGET, all_nodes, 86),
+            ("answers without address", advertisement(None, true), TARGET, PEER, 78),
+        ] {
+            let frame = written(&ndp, src, dst);
+            assert_eq!(frame.len(), len, "{name}");
+            assert_eq!(verify_checksums(&frame), Ok(()), "{name}");
+            assert_eq!(read(&frame), Ok(ndp), "{name}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_the_rfc_excludes() {
+        let group = solicited_node(&TARGET);
+        let asked = written(&solicitation(Some(MAC)), PEER, group);
+        // Changes a byte, with the ICMPv6 checksum redone or not.
+        let changed = |at: usize, value: u8, redo: bool| {
+            let mut frame = asked.clone();
+            frame[at] = value;
+            if redo {
+                let info = info(&frame);
+                icmpv6::fill_checksum(&mut frame, &info);
+            }
+            read(&frame)
+        };
+        for (name, got, want) in [
+            ("hop limit", changed(21, 254, true), NdpError::BadHopLimit),
+            ("checksum", changed(85, 9, false), NdpError::BadChecksum),
+            ("code", changed(55, 1, true), NdpError::BadCode),
+            ("echo", changed(54, 128, true), NdpError::NotNdp),
+            ("multicast target", changed(62, 0xff, true), NdpError::MulticastTarget),
+            ("option of length 0", changed(79, 0, true), NdpError::BadOption),
+            ("option too long", changed(79, 2, true), NdpError::BadOption),
+            (
+                "duplicate check with address",
+                read(&written(&solicitation(Some(MAC)), Ipv6Addr::UNSPECIFIED, group)),
+                NdpError::BadAddress,
+            ),
+            (
+                "duplicate check to one",
+                read(&written(&solicitation(None), Ipv6Addr::UNSPECIFIED, TARGET)),
+                NdpError::BadAddress,
+            ),
+            (
+                "solicited to a group",
+                read(&written(&advertisement(Some(MAC), true), TARGET, group)),
+                NdpError::BadAddress,
+            ),
+        ] {
+            assert_eq!(got, Err(want), "{name}");
+        }
+        assert_eq!(changed(78, 99, true), Ok(solicitation(None)), "an unknown option is passed over");
+    }
+
+    #[test]
+    fn too_short_for_its_target() {
+        let mut frame = written(&solicitation(None), PEER, TARGET);
+        frame.truncate(70);
+        ipv6::set_payload_len(&mut frame[14..], 16);
+        assert_eq!(read(&frame), Err(NdpError::TooShort));
+    }
+}

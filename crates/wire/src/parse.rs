@@ -297,3 +297,217 @@ fn read_upper(info: &mut PacketInfo, frame: &[u8]) {
         info.tcp_flags = get_u8(upper, 13);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Frame, info};
+
+    fn v4() -> Frame {
+        Frame::v4("198.51.100.1", "192.0.2.100")
+    }
+
+    fn v6() -> Frame {
+        Frame::v6("2001:db8:c::1", "2001:db8:1::100")
+    }
+
+    #[test]
+    fn reads_whole_packets() {
+        let padded = |mut frame: Vec<u8>| {
+            frame.resize(frame.len() + 20, 0);
+            frame
+        };
+        let options = [1, 1, 1, 0];
+        for (name, frame, l4, end, protocol, ports) in [
+            ("TCP", v4().tcp(3000, 80, tcp::SYN).build(), 34, 54, 6, (3000, 80)),
+            ("TCP with padding", padded(v4().tcp(3000, 80, tcp::SYN).build()), 34, 54, 6, (3000, 80)),
+            ("UDP", v4().udp(1, 53).payload(b"abc").build(), 34, 45, 17, (1, 53)),
+            ("port 0", v4().udp(0, 0).build(), 34, 42, 17, (0, 0)),
+            ("options", v4().ip_options(&options).udp(1, 53).build(), 38, 46, 17, (1, 53)),
+            (
+                "SCTP",
+                v4().raw(132).payload(&[0, 7, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0]).build(),
+                34,
+                46,
+                132,
+                (7, 9),
+            ),
+            ("echo", v4().echo_request(1, 2).build(), 34, 42, 1, (0, 0)),
+            ("unknown protocol", v4().raw(253).build(), 34, 34, 253, (0, 0)),
+            ("TCP over IPv6", v6().tcp(3000, 80, tcp::SYN).build(), 54, 74, 6, (3000, 80)),
+            ("with padding", padded(v6().udp(3000, 53).build()), 54, 62, 17, (3000, 53)),
+            (
+                "extension headers",
+                v6().extension(0, &[0; 6]).extension(60, &[0; 14]).udp(5, 6).build(),
+                78,
+                86,
+                17,
+                (5, 6),
+            ),
+            ("atomic fragment", v6().fragment(0, false).udp(5, 6).build(), 62, 70, 17, (5, 6)),
+            ("no next header", v6().raw(59).build(), 54, 54, 59, (0, 0)),
+            ("AH", v6().raw(51).payload(&[0; 24]).build(), 54, 78, 51, (0, 0)),
+        ] {
+            let info = info(&frame);
+            assert_eq!((info.l3, info.l4, info.end), (14, l4, end), "{name}");
+            assert_eq!((info.protocol, (info.sport, info.dport)), (protocol, ports), "{name}");
+            assert_eq!((info.fragment, info.ttl), (Fragment::No, 64), "{name}");
+            assert_eq!(info.tcp_flags, if protocol == 6 { tcp::SYN } else { 0 }, "{name}");
+        }
+    }
+
+    #[test]
+    fn reads_fragments() {
+        let data = [0xab; 64];
+        for (name, frame, want, ports) in [
+            ("first v4", v4().fragment(0, true).udp(5, 6).payload(&data).build(), Fragment::First, (5, 6)),
+            ("later v4", v4().fragment(72, true).raw(17).payload(&data).build(), Fragment::Later, (0, 0)),
+            ("last v4", v4().fragment(72, false).raw(17).payload(&data).build(), Fragment::Later, (0, 0)),
+            ("tiny later v4", v4().fragment(72, false).raw(6).payload(b"x").build(), Fragment::Later, (0, 0)),
+            ("first v6", v6().fragment(0, true).udp(5, 6).payload(&data).build(), Fragment::First, (5, 6)),
+            ("later v6", v6().fragment(72, false).raw(17).payload(&data).build(), Fragment::Later, (0, 0)),
+            (
+                "short first TCP",
+                v4().fragment(0, true).raw(6).payload(&[0, 5, 0, 6, 1, 1, 1, 1]).build(),
+                Fragment::First,
+                (5, 6),
+            ),
+        ] {
+            let info = info(&frame);
+            assert_eq!((info.fragment, (info.sport, info.dport)), (want, ports), "{name}");
+        }
+    }
+
+    #[test]
+    fn other_ethertypes() {
+        let mut frame = vec![0; 60];
+        for (ethertype, want) in [
+            (ether::ARP, Parsed::Arp),
+            (ether::VLAN, Parsed::Other(0x8100)),
+            (0x88cc, Parsed::Other(0x88cc)),
+            (0x0026, Parsed::Other(0x0026)),
+        ] {
+            ether::set_ethertype(&mut frame, ethertype);
+            assert_eq!(parse(&frame), Ok(want));
+        }
+    }
+
+    #[test]
+    fn refuses_with_the_reason() {
+        /// Changes a byte of a frame; the IPv4 header checksum follows.
+        fn with(mut frame: Vec<u8>, at: usize, value: u8) -> Vec<u8> {
+            frame[at] = value;
+            if ether::ethertype(&frame) == ether::IPV4 {
+                ipv4::fill_checksum(&mut frame[14..]);
+            }
+            frame
+        }
+        let tcp4 = || v4().tcp(1, 2, 0).payload(b"data").build();
+        let udp4 = || v4().udp(1, 2).payload(b"data").build();
+        let tcp6 = || v6().tcp(1, 2, 0).payload(b"data").build();
+        let bad_checksum = {
+            let mut frame = tcp4();
+            frame[25] ^= 1;
+            frame
+        };
+        let many = (0..9).fold(v6(), |frame, _| frame.extension(60, &[0; 6])).udp(1, 2).build();
+        for (name, frame, want) in [
+            ("13 bytes", tcp4()[..13].to_vec(), ParseError::TooShort),
+            ("19 bytes of IPv4", tcp4()[..33].to_vec(), ParseError::TooShort),
+            ("39 bytes of IPv6", tcp6()[..53].to_vec(), ParseError::TooShort),
+            ("IPv6 said to be IPv4", with(tcp4(), 14, 0x65), ParseError::BadVersion),
+            ("IPv4 said to be IPv6", with(tcp6(), 14, 0x45), ParseError::BadVersion),
+            ("header of 16 bytes", with(tcp4(), 14, 0x44), ParseError::BadHeaderLen),
+            ("header behind the frame", with(v4().udp(1, 2).build(), 14, 0x4f), ParseError::BadHeaderLen),
+            ("length below the header", with(tcp4(), 17, 19), ParseError::BadTotalLen),
+            ("length behind the frame", with(tcp4(), 17, 45), ParseError::BadTotalLen),
+            ("IPv6 length behind the frame", with(tcp6(), 19, 25), ParseError::BadTotalLen),
+            ("header checksum", bad_checksum, ParseError::BadIpChecksum),
+            (
+                "extension behind the packet",
+                with(v6().extension(0, &[0; 6]).udp(1, 2).build(), 55, 9),
+                ParseError::BadExtensionHeader,
+            ),
+            ("nine extension headers", many, ParseError::TooManyExtensionHeaders),
+            ("19 bytes of TCP", with(v4().tcp(1, 2, 0).build(), 17, 39), ParseError::TruncatedTransport),
+            ("7 bytes of UDP", with(v4().udp(1, 2).build(), 17, 27), ParseError::TruncatedTransport),
+            (
+                "7 bytes of ICMPv6",
+                with(v6().echo_request(1, 2).build(), 19, 7),
+                ParseError::TruncatedTransport,
+            ),
+            ("11 bytes of SCTP", v4().raw(132).payload(&[0; 11]).build(), ParseError::TruncatedTransport),
+            (
+                "no ports in a first fragment",
+                v4().fragment(0, true).raw(17).payload(&[0; 3]).build(),
+                ParseError::TruncatedTransport,
+            ),
+            ("TCP header of 16 bytes", with(tcp4(), 46, 0x40), ParseError::BadTcpHeaderLen),
+            ("TCP header behind the packet", with(tcp4(), 46, 0x70), ParseError::BadTcpHeaderLen),
+            ("UDP length 7", with(udp4(), 39, 7), ParseError::BadUdpLen),
+            ("UDP length behind the packet", with(udp4(), 39, 13), ParseError::BadUdpLen),
+        ] {
+            assert_eq!(parse(&frame), Err(want), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_packet_too_long_for_16_bit_offsets_is_refused() {
+        let mut frame = v6().raw(253).build();
+        ipv6::set_payload_len(&mut frame[14..], 65535);
+        frame.resize(14 + 40 + 65535, 0);
+        assert_eq!(parse(&frame), Err(ParseError::BadTotalLen));
+    }
+
+    #[test]
+    fn every_reason_is_listed_once() {
+        let unique: std::collections::HashSet<_> = ParseError::ALL.into_iter().collect();
+        assert_eq!(unique.len(), ParseError::ALL.len());
+    }
+
+    #[test]
+    fn reads_quotations() {
+        let tcp4 = v4().tcp(3000, 80, tcp::ACK).payload(&[0; 100]).build();
+        let udp6 = v6().udp(3000, 53).payload(&[0; 100]).build();
+        let later = v4().fragment(800, false).raw(17).payload(&[0; 8]).build();
+        let error4 = |kind, quoted: &[u8], max| v4().icmp(kind, 0, 0).quote(quoted, max).build();
+        let error6 = |kind, quoted: &[u8], max| v6().icmp(kind, 0, 0).quote(quoted, max).build();
+        for (name, frame, want) in [
+            ("whole", error4(icmp::UNREACHABLE, &tcp4, 500), Some((6, 3000, 80, Fragment::No))),
+            ("28 bytes", error4(icmp::TIME_EXCEEDED, &tcp4, 28), Some((6, 3000, 80, Fragment::No))),
+            ("ports only", error4(icmp::SOURCE_QUENCH, &tcp4, 24), Some((6, 3000, 80, Fragment::No))),
+            ("not all of the ports", error4(icmp::UNREACHABLE, &tcp4, 23), None),
+            ("not all of the header", error4(icmp::UNREACHABLE, &tcp4, 19), None),
+            ("echo", error4(icmp::ECHO_REPLY, &tcp4, 500), None),
+            ("later fragment", error4(icmp::UNREACHABLE, &later, 500), Some((17, 0, 0, Fragment::Later))),
+            ("IPv6", error6(icmpv6::PACKET_TOO_BIG, &udp6, 500), Some((17, 3000, 53, Fragment::No))),
+            ("IPv6 ports only", error6(icmpv6::UNREACHABLE, &udp6, 44), Some((17, 3000, 53, Fragment::No))),
+            ("IPv6 not all of the ports", error6(icmpv6::UNREACHABLE, &udp6, 43), None),
+            ("IPv6 echo", error6(icmpv6::ECHO_REQUEST, &udp6, 500), None),
+            ("another family quoted", error4(icmp::UNREACHABLE, &udp6, 500), None),
+        ] {
+            let outer = info(&frame);
+            let quoted = parse_quoted(&frame, &outer);
+            let got = quoted.map(|q| (q.packet.protocol, q.packet.sport, q.packet.dport, q.packet.fragment));
+            assert_eq!(got, want, "{name}");
+            if let Some(quoted) = quoted {
+                assert_eq!(
+                    (quoted.icmp, quoted.packet.l3, quoted.packet.end),
+                    (outer.l4, outer.l4 + 8, outer.end),
+                    "{name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_quotation_may_be_damaged() {
+        let mut quoted = v4().tcp(3000, 80, tcp::ACK).build();
+        quoted[16..18].copy_from_slice(&[0xff, 0xff]);
+        quoted[25] ^= 0x55;
+        let frame = v4().icmp(icmp::UNREACHABLE, 1, 0).quote(&quoted, 40).build();
+        let quoted = parse_quoted(&frame, &info(&frame)).unwrap().packet;
+        assert_eq!((quoted.src(&frame).to_string(), quoted.dport), ("198.51.100.1".to_owned(), 80));
+        assert_eq!(quoted.tcp_flags, tcp::ACK);
+    }
+}

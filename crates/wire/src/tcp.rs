@@ -201,3 +201,79 @@ impl Header {
         put_u32(header, 16, 0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Frame, info, verify_checksums};
+
+    fn syn(options: &[u8]) -> Vec<u8> {
+        let header = Header { sport: 1, dport: 2, seq: 3, ack: 0, flags: SYN, window: 1000 };
+        Frame::v4("10.0.0.1", "10.0.0.2").tcp_header(header, options).payload(b"odd").build()
+    }
+
+    #[test]
+    fn header_round_trip() {
+        let mut tcp = [0; HEADER_LEN];
+        Header { sport: 40000, dport: 80, seq: 0xdead_beef, ack: 7, flags: SYN | ACK, window: 512 }
+            .write(&mut tcp);
+        assert_eq!((sport(&tcp), dport(&tcp), seq(&tcp), ack(&tcp)), (40000, 80, 0xdead_beef, 7));
+        assert_eq!((header_len(&tcp), flags(&tcp), window(&tcp)), (20, 0x12, 512));
+    }
+
+    #[test]
+    fn finds_options() {
+        for (name, bytes, want) in [
+            ("none", &[][..], vec![]),
+            ("MSS", &[2, 4, 5, 0xb4], vec![(2, 20, 4)]),
+            ("behind padding", &[1, 1, 1, 2, 4, 5, 0xb4, 0], vec![(2, 23, 4)]),
+            (
+                "SACK permitted and timestamps",
+                &[4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0],
+                vec![(4, 20, 2), (8, 22, 10)],
+            ),
+            ("end of list", &[0, 2, 4, 5, 0, 0, 0, 0], vec![]),
+            ("length 0", &[2, 0, 2, 4], vec![]),
+            ("length 1", &[2, 1, 2, 4], vec![]),
+            ("behind the header", &[2, 5, 5, 0xb4], vec![]),
+            ("kind at the very end", &[1, 1, 1, 2], vec![]),
+        ] {
+            let frame = syn(bytes);
+            let got: Vec<_> = options(info(&frame).upper(&frame)).map(|o| (o.kind, o.at, o.len)).collect();
+            assert_eq!(got, want, "{name}");
+        }
+    }
+
+    #[test]
+    fn clamps_the_segment_size_wherever_it_stands() {
+        for (name, bytes, max, want) in [
+            ("even", &[2, 4, 5, 0xb4][..], 1400, Some(1400)),
+            ("odd", &[1, 2, 4, 5, 0xb4, 0, 0, 0], 1400, Some(1400)),
+            ("small enough", &[2, 4, 5, 0xb4], 1460, Some(1460)),
+            ("smaller", &[2, 4, 2, 0], 1400, Some(512)),
+            ("absent", &[1, 1, 1, 1], 1400, None),
+            ("bad length", &[2, 3, 5, 0], 1400, None),
+        ] {
+            let mut frame = syn(bytes);
+            let info = info(&frame);
+            clamp_mss(info.upper_mut(&mut frame), max);
+            assert_eq!(mss(info.upper(&frame)), want, "{name}");
+            assert_eq!(verify_checksums(&frame), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn setters_keep_the_checksum_right() {
+        let mut frame = syn(&[]);
+        let info = info(&frame);
+        set_seq(info.upper_mut(&mut frame), 0xffff_fffe);
+        set_ack(info.upper_mut(&mut frame), 99);
+        assert_eq!((seq(info.upper(&frame)), ack(info.upper(&frame))), (0xffff_fffe, 99));
+        assert_eq!(payload(info.upper(&frame)), b"odd");
+        assert_eq!(verify_checksums(&frame), Ok(()));
+        frame[20 + 14] ^= 1;
+        assert!(!verify_checksum(&frame, &info));
+        fill_checksum(&mut frame, &info);
+        assert!(verify_checksum(&frame, &info));
+    }
+}

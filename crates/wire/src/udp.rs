@@ -60,3 +60,54 @@ pub fn write(udp: &mut [u8], sport: u16, dport: u16, payload_len: usize) {
     put_u16(udp, 4, (HEADER_LEN + payload_len) as u16);
     put_u16(udp, 6, 0);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Frame, info};
+
+    #[test]
+    fn absent_checksums_are_for_ipv4_only() {
+        for (name, frame, want) in [
+            ("v4 right", Frame::v4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(b"abc").build(), true),
+            (
+                "v4 wrong",
+                Frame::v4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(b"abc").bad_checksum().build(),
+                false,
+            ),
+            (
+                "v4 absent",
+                Frame::v4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(b"abc").no_checksum().build(),
+                true,
+            ),
+            ("v6 right", Frame::v6("::1", "::2").udp(1, 2).payload(b"abc").build(), true),
+            ("v6 absent", Frame::v6("::1", "::2").udp(1, 2).payload(b"abc").no_checksum().build(), false),
+        ] {
+            assert_eq!(verify_checksum(&frame, &info(&frame)), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn computed_zero_is_sent_as_all_ones() {
+        // This payload makes the sum 0xffff.
+        let mut frame = Frame::v4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(&[0, 0]).build();
+        let info = info(&frame);
+        let missing = checksum(info.upper(&frame));
+        frame[42..44].copy_from_slice(&missing.to_be_bytes());
+        fill_checksum(&mut frame, &info);
+        assert_eq!(checksum(info.upper(&frame)), 0xffff);
+        assert!(verify_checksum(&frame, &info));
+    }
+
+    #[test]
+    fn bytes_behind_the_udp_length_are_not_covered() {
+        let mut frame = Frame::v4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(b"abcdef").build();
+        frame[14 + 20 + 5] -= 2;
+        let info = info(&frame);
+        fill_checksum(&mut frame, &info);
+        frame[14 + 20 + 8 + 5] ^= 0xff;
+        assert!(verify_checksum(&frame, &info));
+        frame[14 + 20 + 8 + 3] ^= 0xff;
+        assert!(!verify_checksum(&frame, &info));
+    }
+}
