@@ -78,6 +78,9 @@ fn open_port(
         ..PortConfig::new(&setup.name)
     };
     let port = idle.configure(&port, pool)?;
+    if let Some(mac) = setup.mac {
+        port.set_mac(mac.0)?;
+    }
     // Neighbour Discovery, VRRP and routing protocols arrive at groups.
     if let Err(error) = port.set_all_multicast(true) {
         tracing::warn!(port = setup.name, %error, "port may not receive multicast");
@@ -95,7 +98,7 @@ pub(crate) fn open_taps(
         let Some(name) = &setup.exception else { return Ok(None) };
         let tap = PortConfig { mtu: setup.mtu, ..PortConfig::new(name) };
         let tap = Port::by_device_name(eal, &tap_device(index))?.configure(&tap, pool)?;
-        tap.set_mac(port.mac())?;
+        tap.set_mac(setup.mac.map_or(port.mac(), |mac| mac.0))?;
         Ok(Some(tap))
     };
     config.ports.iter().zip(ports).enumerate().map(open).collect()

@@ -3,6 +3,7 @@
 use dpdk::EalConfig;
 use inet::NeighLimits;
 use ipvs::Limits;
+use wire::MacAddr;
 
 use crate::idle::Idle;
 
@@ -15,6 +16,8 @@ pub struct PortSetup {
     pub device: String,
     /// Largest IP packet in bytes.
     pub mtu: u16,
+    /// Hardware address to take; none: the device's own.
+    pub mac: Option<MacAddr>,
     /// Receive queues; none: one a worker, or as many as the device has.
     pub rx_queues: Option<u16>,
     /// Descriptors of each receive queue; none: the driver's choice.

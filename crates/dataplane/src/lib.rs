@@ -31,4 +31,4 @@ pub use error::PlaneError;
 pub use exception::ExceptionCounters;
 pub use idle::Idle;
 pub use mailbox::ConnectionPage;
-pub use plane::{Plane, PortState};
+pub use plane::{PATIENCE, Plane, PortState};

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crossbeam::channel::Sender;
 use crossbeam::queue::ArrayQueue;
-use inet::{Learned, NeighbourView};
-use ipvs::{ConnView, Cursor, Snapshot};
+use inet::{IfaceId, Learned, NeighbourView};
+use ipvs::{ConnView, Cursor, ServiceId, Snapshot};
 
 /// Requests that a mailbox holds before the control core must wait.
 const REQUESTS: usize = 64;
@@ -30,12 +30,12 @@ pub(crate) enum Request {
     Apply(Arc<Snapshot>, Sender<Arc<Snapshot>>),
     /// List connections from a cursor on, visiting at most so many.
     Connections { from: Cursor, budget: usize, answer: Sender<ConnectionPage> },
-    /// Forget all connections.
-    FlushConnections(Sender<usize>),
+    /// Forget connections, of one service or all; how many.
+    FlushConnections(Option<ServiceId>, Sender<usize>),
     /// List neighbours.
     Neighbours(Sender<Vec<NeighbourView>>),
-    /// Forget what was learned about neighbours.
-    FlushNeighbours(Sender<()>),
+    /// Forget what was learned about neighbours, of one interface or all.
+    FlushNeighbours(Option<IfaceId>, Sender<()>),
     /// End the loop.
     Stop,
 }

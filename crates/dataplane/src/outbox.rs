@@ -165,6 +165,10 @@ impl Ports<Mbuf> for Outbox {
         }
     }
 
+    fn has_host(&self, port: PortIndex) -> bool {
+        self.host.is_some() && self.exceptions[usize::from(port.0)]
+    }
+
     fn to_host(&mut self, port: PortIndex, mut packet: Mbuf) {
         let Some(lane) = self.host.as_mut().filter(|_| self.exceptions[usize::from(port.0)]) else {
             return self.counters.discard(DropReason::HostPortAbsent);

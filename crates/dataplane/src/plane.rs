@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use dpdk::{Clock, Eal, Link, Mempool, Port, PortStats, thread};
-use inet::NeighbourView;
-use ipvs::{Cursor, Snapshot, WorkerId, WorkerShared};
+use inet::{IfaceId, NeighbourView};
+use ipvs::{Cursor, ServiceId, Snapshot, WorkerId, WorkerShared};
 use pipeline::Counters;
 use wire::MacAddr;
 
@@ -23,7 +23,7 @@ use crate::mailbox::{ConnectionPage, Mailbox, Request};
 use crate::worker::Worker;
 
 /// How long the control core waits for a worker: far more than a turn can take.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 /// Connections that a worker visits for one page of a listing.
 const PAGE: usize = 4096;
 
@@ -134,9 +134,9 @@ impl Plane {
         self.ask(worker, |answer| Request::Connections { from, budget: PAGE, answer })
     }
 
-    /// Forgets all connections; returns how many there were.
-    pub fn flush_connections(&self) -> Result<usize, PlaneError> {
-        Ok(self.ask_all(Request::FlushConnections)?.into_iter().sum())
+    /// Forgets all connections, or those of one service; returns how many there were.
+    pub fn flush_connections(&self, service: Option<ServiceId>) -> Result<usize, PlaneError> {
+        Ok(self.ask_all(|answer| Request::FlushConnections(service, answer))?.into_iter().sum())
     }
 
     /// What each worker knows of its neighbours.
@@ -144,9 +144,9 @@ impl Plane {
         self.ask_all(Request::Neighbours)
     }
 
-    /// Makes every worker forget the neighbours that it learned.
-    pub fn flush_neighbours(&self) -> Result<(), PlaneError> {
-        self.ask_all(Request::FlushNeighbours).map(drop)
+    /// Makes every worker forget the neighbours that it learned, on one interface or all.
+    pub fn flush_neighbours(&self, iface: Option<IfaceId>) -> Result<(), PlaneError> {
+        self.ask_all(|answer| Request::FlushNeighbours(iface, answer)).map(drop)
     }
 
     /// All ports, with what their drivers say now.
@@ -155,7 +155,7 @@ impl Plane {
             name: setup.name.clone(),
             device: setup.device.clone(),
             driver: port.info().driver.clone(),
-            mac: MacAddr(port.mac()),
+            mac: setup.mac.unwrap_or(MacAddr(port.mac())),
             mtu: port.mtu().unwrap_or(setup.mtu),
             rx_queues: port.rx_queues(),
             tx_queues: port.tx_queues(),

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use dpdk::{Burst, Clock, Consumer, Mbuf, RxQueue};
-use inet::PortIndex;
+use inet::{DropReason, PortIndex};
 use ipvs::{Snapshot, WorkerId};
 use pipeline::{Counters, Pipeline, Ports};
 
@@ -67,7 +67,12 @@ impl Worker {
         for (port, queue) in &mut self.queues {
             packets += queue.burst(burst);
             for packet in burst.drain() {
-                self.pipeline.receive(now_ms, *port, packet, &mut self.outbox);
+                if packet.is_contiguous() {
+                    self.pipeline.receive(now_ms, *port, packet, &mut self.outbox);
+                } else {
+                    self.counters.rx.add(1);
+                    self.counters.discard(DropReason::NotContiguous);
+                }
             }
         }
         packets
@@ -134,14 +139,14 @@ impl Worker {
                 let next = self.pipeline.director().list(now_ms, from, budget, |view| connections.push(view));
                 let _ = answer.send(ConnectionPage { connections, next });
             }
-            Request::FlushConnections(answer) => {
-                let _ = answer.send(self.pipeline.flush_connections());
+            Request::FlushConnections(service, answer) => {
+                let _ = answer.send(self.pipeline.flush_connections(service));
             }
             Request::Neighbours(answer) => {
                 let _ = answer.send(self.pipeline.neighbours(now_ms));
             }
-            Request::FlushNeighbours(answer) => {
-                self.pipeline.flush_neighbours();
+            Request::FlushNeighbours(iface, answer) => {
+                self.pipeline.flush_neighbours(iface);
                 let _ = answer.send(());
             }
             Request::Stop => {}

@@ -32,6 +32,7 @@ pub mod timeouts;
 pub mod verdict;
 mod xmit;
 
+pub use conntab::BuildError;
 pub use director::{Cursor, Director};
 pub use limits::Limits;
 pub use list::ConnView;

@@ -15,6 +15,8 @@ pub struct ConnView {
     pub protocol: Protocol,
     /// Name of the protocol's state.
     pub state: &'static str,
+    /// Whether it counts as active at its destination.
+    pub active: bool,
     /// The client.
     pub client: SocketAddr,
     /// What the client connected to.
@@ -77,6 +79,7 @@ fn view<K: FlowKey>(
     ConnView {
         protocol: conn.protocol(),
         state: conn.protocol().state_name(conn.state),
+        active: conn.is_active(),
         client: src(&conn.original),
         virtual_addr: dst(&conn.original),
         local: (conn.method == Method::Fullnat).then(|| dst(&conn.reply)),

@@ -1,17 +1,18 @@
 //! The last part of a packet's way: MTU, neighbour, Ethernet header, VLAN tag, port. And what rvs itself puts on links.
 
+use core::net::IpAddr;
 use std::cell::RefCell;
 use std::sync::Arc;
 
 use inet::icmp::{self, IcmpError};
 use inet::{
-    Address, DropReason, IcmpLimiter, IfaceId, Learned, NeighLimits, Neighbours, Net, NextHop, Probe,
+    Address, DropReason, IcmpLimiter, IfaceId, NeighLimits, Neighbours, Net, NextHop, Probe,
     Resolution, arp_nd, fragment,
 };
 use ipvs::Verdict;
 use wire::ether::{self, MacAddr};
 use wire::parse::{Parsed, parse};
-use wire::{PacketBuf, PacketInfo, vlan};
+use wire::{Family, PacketBuf, PacketInfo, icmp as icmp4, icmpv6, vlan};
 
 use crate::counters::Counters;
 use crate::ports::Ports;
@@ -42,14 +43,16 @@ impl<B: PacketBuf> Link<B> {
         let counters = Arc::clone(&self.counters);
         let out = RefCell::new(out);
         let alloc = || out.borrow_mut().alloc();
+        let mut pieces = 0;
         let emit = |piece| {
-            counters.split.add(1);
+            pieces += 1;
             self.send_whole(now_ms, net, hop, piece, &mut **out.borrow_mut());
         };
-        match fragment::fragment(packet, &info, hop.mtu, alloc, emit) {
-            // The last piece is the packet itself, which was there before.
-            Ok(_) => counters.split.set(counters.split.get() - 1),
-            Err((_, reason)) => counters.discard(reason),
+        let done = fragment::fragment(packet, &info, hop.mtu, alloc, emit);
+        // The last piece is the packet itself, which was there before.
+        counters.split.add(if done.is_ok() { pieces - 1 } else { pieces });
+        if let Err((_, reason)) = done {
+            counters.discard(reason);
         }
     }
 
@@ -60,8 +63,15 @@ impl<B: PacketBuf> Link<B> {
                 if let Err((_, reason)) = self.neighbours.hold(now_ms, &hop, packet) {
                     self.counters.discard(reason);
                 }
+                self.count_held();
             }
         }
+    }
+
+    /// Tells how many packets wait and how many neighbours are known.
+    pub(crate) fn count_held(&self) {
+        self.counters.held.set(self.neighbours.held() as u64);
+        self.counters.neighbours.set(self.neighbours.len() as u64);
     }
 
     /// Writes hardware addresses and sends.
@@ -105,31 +115,36 @@ impl<B: PacketBuf> Link<B> {
         now_ms: u64,
         net: &Net,
         iface: IfaceId,
-        about: DropReason,
         packet: B,
         out: &mut impl Ports<B>,
     ) {
         self.counters.generated.add(1);
-        if about != DropReason::MtuExceeded && !self.limiter.allow(now_ms, IcmpError::HostUnreachable) {
+        let Ok(Parsed::Ip(info)) = parse(packet.bytes()) else {
+            return self.counters.discard(DropReason::IcmpInvalid);
+        };
+        if !is_too_big(packet.bytes(), &info) && !self.limiter.allow(now_ms, IcmpError::HostUnreachable) {
             return self.counters.discard(DropReason::IcmpRateLimited);
         }
-        let hop = match parse(packet.bytes()) {
-            Ok(Parsed::Ip(info)) => net.route_from(iface, info.dst(packet.bytes())),
-            _ => None,
-        };
-        match hop {
+        match net.route_from(iface, info.dst(packet.bytes())) {
             Some(hop) => self.send(now_ms, net, hop, packet, out),
             None => self.counters.discard(DropReason::NoRoute),
         }
     }
 
     /// Sends what waited for a neighbour that is now known.
-    pub(crate) fn release(&mut self, now_ms: u64, net: &Net, learned: Learned, out: &mut impl Ports<B>) {
-        while let Some(packet) = self.neighbours.take_held(learned.iface, learned.addr) {
-            let mtu = net.iface(learned.iface).mtu;
-            let hop = NextHop { iface: learned.iface, addr: learned.addr, mtu };
+    pub(crate) fn release(
+        &mut self,
+        now_ms: u64,
+        net: &Net,
+        iface: IfaceId,
+        addr: IpAddr,
+        out: &mut impl Ports<B>,
+    ) {
+        while let Some(packet) = self.neighbours.take_held(iface, addr) {
+            let hop = NextHop { iface, addr, mtu: net.iface(iface).mtu };
             self.send_whole(now_ms, net, hop, packet, out);
         }
+        self.count_held();
     }
 
     /// Asks for a neighbour.
@@ -159,5 +174,16 @@ impl<B: PacketBuf> Link<B> {
             self.counters.generated.add(1);
             self.transmit(net, iface, packet, out);
         }
+    }
+}
+
+/// Whether an ICMP error tells a path MTU.
+fn is_too_big(frame: &[u8], info: &PacketInfo) -> bool {
+    let message = info.upper(frame);
+    match info.family {
+        Family::V4 => {
+            icmp4::kind(message) == icmp4::UNREACHABLE && icmp4::code(message) == icmp4::FRAG_NEEDED
+        }
+        Family::V6 => icmp4::kind(message) == icmpv6::PACKET_TOO_BIG,
     }
 }

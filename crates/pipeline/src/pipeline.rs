@@ -22,7 +22,7 @@ use inet::icmp::{self, IcmpError};
 use inet::{
     AddressRole, DropReason, IfaceId, Learned, NeighEvent, NeighLimits, NeighbourView, PortIndex, fragment,
 };
-use ipvs::{Cursor, Director, Snapshot, Verdict, WorkerId};
+use ipvs::{Cursor, Director, ServiceId, Snapshot, Verdict, WorkerId};
 use wire::parse::{Parsed, parse};
 use wire::{Fragment, PacketBuf, PacketInfo, ether, ndp, rewrite, vlan};
 
@@ -180,7 +180,7 @@ impl<B: PacketBuf> Pipeline<B> {
     /// FORWARD: as in any router, route, TTL and MTU come before the hooks.
     fn forward(&mut self, now_ms: u64, iface: IfaceId, packet: &mut B, info: &PacketInfo) -> Verdict {
         let net = &self.director.snapshot().net;
-        if !net.forwarding() {
+        if !net.forwarding() && !self.director.concerns(packet.bytes(), info) {
             return Verdict::Drop(DropReason::ForwardingOff);
         }
         if martian::is_link_scoped(packet.bytes(), info) {
@@ -212,7 +212,7 @@ impl<B: PacketBuf> Pipeline<B> {
             Verdict::Tx(hop) => self.link.send(now_ms, net, hop, packet, out),
             Verdict::Answer(reason) => {
                 self.counters.discard(reason);
-                self.link.send_error(now_ms, net, iface, reason, packet, out);
+                self.link.send_error(now_ms, net, iface, packet, out);
             }
             Verdict::Drop(reason) => self.counters.discard(reason),
             Verdict::ToHost | Verdict::Accept | Verdict::Stop => self.punt(iface, packet, out),
@@ -243,13 +243,16 @@ impl<B: PacketBuf> Pipeline<B> {
         let net = &self.director.snapshot().net;
         match received.action {
             Action::Reply => self.link.transmit(net, iface, packet, out),
-            Action::Consume if received.copy_to_host => self.punt(iface, packet, out),
+            Action::Consume if received.copy_to_host && out.has_host(net.iface(iface).port) => {
+                self.punt(iface, packet, out)
+            }
             Action::Consume => self.counters.consumed.add(1),
             Action::Drop(reason) => self.counters.discard(reason),
         }
         if let Some(learned) = received.learned {
             out.broadcast(learned);
-            self.link.release(now_ms, &self.director.snapshot().net, learned, out);
+            let net = &self.director.snapshot().net;
+            self.link.release(now_ms, net, learned.iface, learned.addr, out);
         }
     }
 
@@ -269,7 +272,7 @@ impl<B: PacketBuf> Pipeline<B> {
         let net = &self.director.snapshot().net;
         if usize::from(learned.iface.0) < net.ifaces().len() {
             self.link.neighbours.learn(now_ms, learned.iface, learned.addr, learned.mac, learned.confirm);
-            self.link.release(now_ms, net, learned, out);
+            self.link.release(now_ms, net, learned.iface, learned.addr, out);
         }
     }
 
@@ -283,38 +286,36 @@ impl<B: PacketBuf> Pipeline<B> {
                 NeighEvent::Failed(packet, reason) => self.unreachable(now_ms, packet, reason, out),
             }
         }
-        self.counters.held.set(self.link.neighbours.held() as u64);
-        self.counters.neighbours.set(self.link.neighbours.len() as u64);
+        self.link.count_held();
     }
 
     /// A packet whose next hop did not answer: its sender hears of it as the kernel would tell, by an error of this host that
-    /// passes LOCAL_OUT, where the director puts the addresses right that it had rewritten.
+    /// passes LOCAL_OUT, where the director puts the addresses right that it had rewritten. An error about a tunnel packet
+    /// is to this host itself, which knows by LOCAL_IN whom to tell.
     fn unreachable(&mut self, now_ms: u64, mut packet: B, reason: DropReason, out: &mut impl Ports<B>) {
         self.counters.discard(reason);
         let net = &self.director.snapshot().net;
         let Ok(Parsed::Ip(info)) = parse(packet.bytes()) else { return };
-        if info.fragment != Fragment::No || net.own(info.dst(packet.bytes())).is_some() {
-            return;
-        }
         let error = IcmpError::HostUnreachable;
         if !matches!(self.link.refuse(net, &mut packet, &info, error, reason), Verdict::Answer(_)) {
             return;
         }
         let Ok(Parsed::Ip(info)) = parse(packet.bytes()) else { return };
-        match self.director.local_out(now_ms, &mut packet, &info) {
-            Verdict::Accept | Verdict::Stop => {
-                let net = &self.director.snapshot().net;
-                if let Some(hop) = net
-                    .route(info.dst(packet.bytes()))
-                    .filter(|_| net.own(info.dst(packet.bytes())).is_none())
-                {
-                    self.link.send_error(now_ms, net, hop.iface, reason, packet, out);
-                }
+        let to = info.dst(packet.bytes());
+        let own = net.own(to).map(|address| address.iface);
+        let iface = match (self.director.local_out(now_ms, &mut packet, &info), own) {
+            (Verdict::Tx(hop), _) => Some(hop.iface),
+            (Verdict::Accept | Verdict::Stop, None) => {
+                self.director.snapshot().net.route(to).map(|hop| hop.iface)
             }
-            Verdict::Tx(hop) => {
-                self.link.send_error(now_ms, &self.director.snapshot().net, hop.iface, reason, packet, out)
+            (Verdict::Accept | Verdict::Stop, Some(iface)) => {
+                let verdict = self.director.local_in(now_ms, &mut packet, &info, iface);
+                matches!(verdict, Verdict::Answer(_)).then_some(iface)
             }
-            _ => {}
+            _ => None,
+        };
+        if let Some(iface) = iface {
+            self.link.send_error(now_ms, &self.director.snapshot().net, iface, packet, out);
         }
     }
 
@@ -324,6 +325,11 @@ impl<B: PacketBuf> Pipeline<B> {
         let old = self.director.apply(snapshot);
         let snapshot = self.director.snapshot();
         self.link.neighbours.apply(&snapshot.net);
+        // What waited for a neighbour that is now given will hear of no answer. Time does not matter to one that is given.
+        for neighbour in snapshot.net.neighbours() {
+            self.link.release(0, &snapshot.net, neighbour.iface, neighbour.addr, out);
+        }
+        self.link.count_held();
         self.counters.generation.set(snapshot.generation);
         self.announce_since(Some(&old), out);
         old
@@ -354,17 +360,20 @@ impl<B: PacketBuf> Pipeline<B> {
         self.link.neighbours.iter(now_ms).collect()
     }
 
-    /// Forgets learned neighbours; what waited for them is dropped at the next tick.
-    pub fn flush_neighbours(&mut self) {
-        self.link.neighbours.flush();
+    /// Forgets learned neighbours of one interface, or of all; what waited for them is dropped at the next tick.
+    pub fn flush_neighbours(&mut self, iface: Option<IfaceId>) {
+        self.link.neighbours.flush(iface);
     }
 
-    /// Forgets all connections; returns how many there were.
-    pub fn flush_connections(&mut self) -> usize {
+    /// Forgets all connections, or those of one service; returns how many there were.
+    pub fn flush_connections(&mut self, service: Option<ServiceId>) -> usize {
         let before = self.director.connections();
         let mut cursor = Some(Cursor::default());
         while let Some(at) = cursor {
-            cursor = self.director.flush(at, FLUSH_CHUNK);
+            cursor = match service {
+                Some(service) => self.director.flush_service(service, at, FLUSH_CHUNK),
+                None => self.director.flush(at, FLUSH_CHUNK),
+            };
         }
         before - self.director.connections()
     }

@@ -18,6 +18,10 @@ pub trait Ports<B: PacketBuf> {
     /// Gives a frame to the host's kernel, as if it had arrived there on that port.
     fn to_host(&mut self, port: PortIndex, packet: B);
 
+    /// Whether the host's kernel has an interface on that port. Where it has none it gets no copies of what rvs takes in
+    /// itself, and what is for it alone is dropped by [`Ports::to_host`].
+    fn has_host(&self, port: PortIndex) -> bool;
+
     /// Hands a packet to the worker that owns its flow; `iface` is where it arrived, the VLAN tag is off.
     fn steer(&mut self, worker: WorkerId, iface: inet::IfaceId, packet: B);
 

@@ -1,1 +1,137 @@
-fn main() {}
+//! rvsd: reads its configuration, starts the data plane, then the control core, and waits for signals.
+//!
+//! Wiring only. Start-up goes in the order of [`run`]; a step that fails names itself, and what came before is undone in
+//! reverse by being dropped.
+
+#![forbid(unsafe_code)]
+
+mod notify;
+mod plane;
+mod setup;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use control::{Control, Prepared, Server, ServerLimits};
+use dataplane::Plane;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tracing_subscriber::EnvFilter;
+
+use crate::plane::WorkerPlane;
+
+/// Layer-4 load balancer on DPDK with the semantics of Linux IPVS.
+#[derive(Parser)]
+#[command(name = "rvsd", version, after_help = "Signals: SIGHUP applies what changed in FILE; SIGTERM and SIGINT stop.\n\
+Exit codes: 0 stopped as asked or the check found no error; 1 an error, which is named.")]
+struct Arguments {
+    /// Configuration file (TOML); docs/configuration.md describes it.
+    #[arg(short, long, value_name = "FILE", default_value = "/etc/rvs/rvsd.toml")]
+    config: PathBuf,
+    /// Say everything that is wrong with the configuration, and start nothing.
+    #[arg(long)]
+    check: bool,
+}
+
+/// Why rvsd does not start, or ends.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("cannot read {path}: {error}")]
+    Read { path: PathBuf, error: std::io::Error },
+    #[error("{errors} error(s) in {path}")]
+    Config { path: PathBuf, errors: usize },
+    #[error("log filter '{filter}': {error}")]
+    Log { filter: String, error: String },
+    #[error("cannot read random bytes: {0}")]
+    Random(std::io::Error),
+    #[error("data plane: {0}")]
+    Plane(#[from] dataplane::PlaneError),
+    #[error("first snapshot: {0}")]
+    Prepare(#[from] control::PrepareError),
+    #[error("control socket: {0}")]
+    Server(#[from] control::ServerError),
+    #[error("signals: {0}")]
+    Signals(std::io::Error),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("rvsd: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let config = read_config(arguments)?;
+    if arguments.check {
+        println!("{}: no errors", arguments.config.display());
+        return Ok(());
+    }
+    start_log(&config.daemon.log)?;
+    // Before any thread is started, so that every one of them leaves these signals to us.
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(Failure::Signals)?;
+
+    let mut plane = Plane::open(setup::plane_config(&config)?)?;
+    let macs = plane.ports().iter().map(|port| api::Mac(port.mac.0)).collect();
+    let prepared = Prepared::new(config.clone(), macs, setup::random_bytes()?)?;
+    plane.start(&prepared.snapshot())?;
+    tracing::info!(memory = plane.memory(), "data plane runs");
+
+    let plane = Arc::new(WorkerPlane::new(plane, &prepared.snapshot()));
+    let control = Control::start(prepared, plane.clone(), &arguments.config, env!("CARGO_PKG_VERSION"));
+    let control = Arc::new(control);
+    let server = Server::start(&config.daemon.socket, ServerLimits::default(), control.clone())?;
+    setup::announce(&config);
+    notify::ready();
+
+    for signal in signals.forever() {
+        if signal != SIGHUP {
+            break;
+        }
+        notify::reloading();
+        reload(&control);
+        notify::ready();
+    }
+    notify::stopping();
+    tracing::info!("stopping");
+    server.stop();
+    plane.stop();
+    Ok(())
+}
+
+/// Reads and checks the configuration; everything that is wrong with it goes to the standard error stream.
+fn read_config(arguments: &Arguments) -> Result<control::config::Config, Failure> {
+    let path = &arguments.config;
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::Read { path: path.clone(), error })?;
+    let parsed = control::config::parse(&path.display().to_string(), &text);
+    for diagnostic in &parsed.diagnostics {
+        eprintln!("{diagnostic}");
+    }
+    let errors = parsed.diagnostics.iter().filter(|d| d.severity == api::Severity::Error).count();
+    parsed.config.ok_or(Failure::Config { path: path.clone(), errors })
+}
+
+fn start_log(filter: &str) -> Result<(), Failure> {
+    let parsed = EnvFilter::try_new(filter)
+        .map_err(|error| Failure::Log { filter: filter.to_owned(), error: error.to_string() })?;
+    tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr).with_ansi(false).init();
+    Ok(())
+}
+
+fn reload(control: &Control) {
+    match control.reload() {
+        Ok(applied) => tracing::info!(changes = applied.changes.len(), "configuration reloaded"),
+        Err(error) => {
+            tracing::error!(%error, "configuration not reloaded");
+            for diagnostic in &error.diagnostics {
+                tracing::error!("{diagnostic}");
+            }
+        }
+    }
+}

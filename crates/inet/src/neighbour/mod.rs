@@ -301,10 +301,12 @@ impl<B: PacketBuf> Neighbours<B> {
         if self.failed.len() > 0 { Some(0) } else { self.timers.next_ms() }
     }
 
-    /// Forgets what was learned; what waits is dropped, static neighbours stay.
-    pub fn flush(&mut self) {
+    /// Forgets what was learned on one interface, or on all; what waits is dropped, static neighbours stay.
+    pub fn flush(&mut self, iface: Option<IfaceId>) {
+        let learned = |entry: &Entry| entry.state != NeighState::Permanent;
+        let wanted = |entry: &Entry| learned(entry) && iface.is_none_or(|iface| iface == entry.iface);
         for id in 0..self.slots.len() as u32 {
-            if self.slots[id as usize].as_ref().is_some_and(|entry| entry.state != NeighState::Permanent) {
+            if self.slots[id as usize].as_ref().is_some_and(wanted) {
                 self.remove(id);
             }
         }
@@ -312,7 +314,7 @@ impl<B: PacketBuf> Neighbours<B> {
 
     /// Every packet that waits, one a call, for a worker that stops.
     pub fn drain(&mut self) -> Option<B> {
-        self.flush();
+        self.flush(None);
         for entry in self.slots.iter_mut().flatten() {
             self.held.splice(&mut self.failed, &mut entry.queue);
         }

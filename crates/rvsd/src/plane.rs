@@ -1,0 +1,242 @@
+//! The data plane as the control core sees it: what one offers in the other's words.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::{ConnFlags, ConnView, LinkState, Mac, NeighbourState, PacketCounters, ServiceKey};
+use control::{Dataplane, DataplaneError, NeighbourSample, PortSample, WorkerSample};
+use dataplane::{Plane, PlaneError, PortState};
+use inet::{DropReason, IfaceId, NeighState};
+use ipvs::{Cursor, ServiceId, Snapshot, WorkerId, WorkerShared};
+use parking_lot::{Mutex, RwLock};
+use pipeline::Counters;
+
+/// Between two readings of a worker's busy time: shorter intervals say little.
+const LEAST_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The workers behind the control core's trait.
+pub(crate) struct WorkerPlane {
+    plane: RwLock<Plane>,
+    shared: Vec<Arc<WorkerShared>>,
+    snapshot: Mutex<Arc<Snapshot>>,
+    busy: Mutex<Busy>,
+}
+
+/// How busy workers were between the last two readings.
+struct Busy {
+    read: Instant,
+    cycles: Vec<u64>,
+    percent: Vec<f32>,
+}
+
+impl WorkerPlane {
+    pub(crate) fn new(plane: Plane, snapshot: &Arc<Snapshot>) -> Self {
+        let shared = plane.shared().to_vec();
+        let workers = shared.len();
+        let busy = Busy { read: Instant::now(), cycles: vec![0; workers], percent: vec![0.0; workers] };
+        let (plane, snapshot) = (RwLock::new(plane), Mutex::new(Arc::clone(snapshot)));
+        Self { plane, shared, snapshot, busy: Mutex::new(busy) }
+    }
+
+    /// Ends all threads of the data plane.
+    pub(crate) fn stop(&self) {
+        self.plane.write().stop();
+    }
+
+    /// The connections of one worker, in batches; whether the listener wants to hear of the next worker.
+    fn of_worker(
+        &self,
+        worker: WorkerId,
+        service: Option<ServiceKey>,
+        each: &mut dyn FnMut(Vec<ConnView>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, DataplaneError> {
+        let mut from = Cursor::default();
+        loop {
+            let snapshot = Arc::clone(&self.snapshot.lock());
+            let page = self.plane.read().connections(worker, from).map_err(|error| refused(&error))?;
+            let views = page.connections.iter().filter_map(|conn| view(&snapshot, worker, conn));
+            let views: Vec<_> = views.filter(|view| service.is_none_or(|key| is_of(view, &key))).collect();
+            if !views.is_empty() && each(views).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            let Some(next) = page.next else { return Ok(ControlFlow::Continue(())) };
+            from = next;
+        }
+    }
+
+    /// How busy each worker was since the last reading.
+    fn busy_percent(&self, plane: &Plane) -> Vec<f32> {
+        let mut busy = self.busy.lock();
+        let elapsed = busy.read.elapsed();
+        if elapsed >= LEAST_INTERVAL {
+            let cycles: Vec<u64> = plane.counters().iter().map(|counters| counters.busy_cycles.get()).collect();
+            let all = elapsed.as_secs_f64() * plane.hz() as f64;
+            let share = |(now, before): (&u64, &u64)| ((now - before) as f64 / all * 100.0).min(100.0) as f32;
+            busy.percent = cycles.iter().zip(&busy.cycles).map(share).collect();
+            busy.cycles = cycles;
+            busy.read = Instant::now();
+        }
+        busy.percent.clone()
+    }
+}
+
+impl Dataplane for WorkerPlane {
+    fn publish(&self, snapshot: Arc<Snapshot>) -> Result<(), DataplaneError> {
+        self.plane.read().publish(&snapshot).map_err(|error| refused(&error))?;
+        *self.snapshot.lock() = snapshot;
+        Ok(())
+    }
+
+    fn shared(&self) -> &[Arc<WorkerShared>] {
+        &self.shared
+    }
+
+    fn workers(&self) -> Vec<WorkerSample> {
+        let plane = self.plane.read();
+        let busy = self.busy_percent(&plane);
+        let of = |((counters, cpu), percent): ((&Arc<Counters>, &Option<usize>), f32)| WorkerSample {
+            cpu: cpu.map(|cpu| cpu as u16),
+            generation: counters.generation.get(),
+            packets: packets(counters),
+            drops: DropReason::ALL.iter().map(|&reason| counters.dropped_for(reason)).collect(),
+            busy_percent: percent,
+            loop_turns: counters.turns.get(),
+            neighbours: counters.neighbours.get(),
+        };
+        plane.counters().iter().zip(plane.cpus()).zip(busy).map(of).collect()
+    }
+
+    fn ports(&self) -> Result<Vec<PortSample>, DataplaneError> {
+        Ok(self.plane.read().ports().iter().map(port).collect())
+    }
+
+    fn connections(
+        &self,
+        service: Option<ServiceKey>,
+        each: &mut dyn FnMut(Vec<ConnView>) -> ControlFlow<()>,
+    ) -> Result<(), DataplaneError> {
+        for worker in 0..self.shared.len() as u16 {
+            if self.of_worker(WorkerId(worker), service, each)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush_connections(&self, service: Option<ServiceId>) -> Result<u64, DataplaneError> {
+        let flushed = self.plane.read().flush_connections(service).map_err(|error| refused(&error))?;
+        Ok(flushed as u64)
+    }
+
+    fn neighbours(&self) -> Result<Vec<NeighbourSample>, DataplaneError> {
+        let all = self.plane.read().neighbours().map_err(|error| refused(&error))?;
+        let of = |(worker, list): (u16, Vec<inet::NeighbourView>)| {
+            list.into_iter().map(move |neighbour| NeighbourSample {
+                worker,
+                iface: neighbour.iface,
+                address: neighbour.addr,
+                mac: neighbour.mac.map(|mac| Mac(mac.0)),
+                state: state(neighbour.state),
+                age_ms: neighbour.age_ms,
+            })
+        };
+        Ok((0u16..).zip(all).flat_map(of).collect())
+    }
+
+    fn flush_neighbours(&self, iface: Option<IfaceId>) -> Result<(), DataplaneError> {
+        self.plane.read().flush_neighbours(iface).map_err(|error| refused(&error))
+    }
+}
+
+fn refused(error: &PlaneError) -> DataplaneError {
+    match error {
+        PlaneError::WorkerSilent(worker) => {
+            DataplaneError::Timeout { worker: *worker, waited_ms: dataplane::PATIENCE.as_millis() as u64 }
+        }
+        _ => DataplaneError::Stopping,
+    }
+}
+
+/// What a connection looks like to a client of the socket. None if its destination's address is no longer known.
+fn view(snapshot: &Snapshot, worker: WorkerId, conn: &ipvs::ConnView) -> Option<ConnView> {
+    Some(ConnView {
+        worker: worker.0,
+        protocol: match conn.protocol {
+            ipvs::Protocol::Tcp => api::Protocol::Tcp,
+            ipvs::Protocol::Udp => api::Protocol::Udp,
+        },
+        client: conn.client,
+        service: conn.virtual_addr,
+        local: conn.local,
+        destination: conn.destination?,
+        method: match conn.method {
+            ipvs::Method::Masquerade => api::Method::Nat,
+            ipvs::Method::Tunnel => api::Method::Tunnel,
+            ipvs::Method::DirectRouting => api::Method::Dr,
+            ipvs::Method::Fullnat => api::Method::Fullnat,
+        },
+        state: conn.state.to_owned(),
+        expires_in_ms: conn.expires_in_ms,
+        packets_in: u64::from(conn.in_pkts),
+        flags: ConnFlags {
+            inactive: !conn.active,
+            no_destination: snapshot.services.dest(conn.dest).is_none(),
+        },
+    })
+}
+
+fn is_of(view: &ConnView, key: &ServiceKey) -> bool {
+    let port = key.port == 0 || key.port == view.service.port();
+    view.protocol == key.protocol && view.service.ip() == key.address && port
+}
+
+fn packets(counters: &Counters) -> PacketCounters {
+    PacketCounters {
+        rx: counters.rx.get(),
+        from_host: counters.from_host.get(),
+        from_ring: counters.from_ring.get(),
+        generated: counters.generated.get(),
+        cloned: counters.cloned.get(),
+        split: counters.split.get(),
+        tx: counters.tx.get(),
+        to_host: counters.to_host.get(),
+        to_ring: counters.to_ring.get(),
+        dropped: counters.dropped(),
+        consumed: counters.consumed.get(),
+        merged: counters.merged.get(),
+        held: counters.held.get(),
+    }
+}
+
+fn port(port: &PortState) -> PortSample {
+    let stats = port.stats.unwrap_or_default();
+    PortSample {
+        driver: port.driver.clone(),
+        mac: Mac(port.mac.0),
+        mtu: port.mtu,
+        link: if port.link.is_some_and(|link| link.up) { LinkState::Up } else { LinkState::Down },
+        speed_mbps: port.link.and_then(|link| link.speed_mbps),
+        rx_queues: port.rx_queues,
+        tx_queues: port.tx_queues,
+        rx_packets: stats.rx_packets,
+        tx_packets: stats.tx_packets,
+        rx_bytes: stats.rx_bytes,
+        tx_bytes: stats.tx_bytes,
+        rx_missed: stats.rx_missed,
+        rx_errors: stats.rx_errors,
+        rx_no_buffers: stats.rx_no_mbuf,
+        tx_errors: stats.tx_errors,
+    }
+}
+
+fn state(state: NeighState) -> NeighbourState {
+    match state {
+        NeighState::Incomplete => NeighbourState::Incomplete,
+        NeighState::Reachable => NeighbourState::Reachable,
+        NeighState::Stale => NeighbourState::Stale,
+        NeighState::Probe => NeighbourState::Probe,
+        NeighState::Failed => NeighbourState::Failed,
+        NeighState::Permanent => NeighbourState::Static,
+    }
+}
