@@ -48,7 +48,7 @@ impl Translate {
 }
 
 /// Gives a packet new ends: addresses, ports, and the checksums of IP, TCP, UDP and ICMPv6. Of a later fragment only the
-/// addresses change.
+/// addresses change. `info` keeps the ports that it was parsed with.
 pub fn translate(frame: &mut [u8], info: &PacketInfo, new: Translate) -> Result<(), WrongFamily> {
     new.check(info.family)?;
     let delta = set_addresses(frame, info, new);
