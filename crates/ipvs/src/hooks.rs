@@ -92,6 +92,15 @@ impl Director {
         self.at(now_ms, Hook::LocalOut, packet, info)
     }
 
+    /// Whether a packet that passes through is a destination's reply, or an ICMP error about a connection: what goes on even
+    /// where nothing else is forwarded.
+    pub fn concerns(&self, frame: &[u8], info: &PacketInfo) -> bool {
+        match info.family {
+            Family::V4 => self.core.concerns::<Key4>(frame, info),
+            Family::V6 => self.core.concerns::<Key6>(frame, info),
+        }
+    }
+
     fn at<B: PacketBuf>(&mut self, now_ms: u64, hook: Hook, packet: &mut B, info: &PacketInfo) -> Verdict {
         if self.snapshot.services.is_empty() {
             return Verdict::Accept;
@@ -105,6 +114,16 @@ impl Director {
 }
 
 impl Core {
+    fn concerns<K: FlowKey>(&self, frame: &[u8], info: &PacketInfo) -> bool {
+        match Kind::of(info) {
+            Kind::Balanced(_) => {
+                K::table(&self.tables).lookup_in(&K::of(frame, info), Direction::Reply).is_some()
+            }
+            Kind::Icmp => self.quotes_connection::<K>(frame, info),
+            Kind::Other => false,
+        }
+    }
+
     fn hook<K: FlowKey, B: PacketBuf>(
         &mut self,
         context: &Context<'_>,

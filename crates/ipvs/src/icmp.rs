@@ -93,6 +93,15 @@ impl Core {
         Some(verdict)
     }
 
+    /// Whether a packet is an error about a packet of a connection.
+    pub(crate) fn quotes_connection<K: FlowKey>(&self, frame: &[u8], info: &PacketInfo) -> bool {
+        quoted_by_error(frame, info).is_some_and(|quoted| {
+            [Direction::Original, Direction::Reply]
+                .into_iter()
+                .any(|direction| self.quoted_connection::<K>(frame, &quoted, direction).is_some())
+        })
+    }
+
     /// The connection of which a packet is quoted that goes against `direction`.
     fn quoted_connection<K: FlowKey>(
         &self,

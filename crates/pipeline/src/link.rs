@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use inet::icmp::{self, IcmpError};
 use inet::{
-    Address, DropReason, IcmpLimiter, IfaceId, NeighLimits, Neighbours, Net, NextHop, Probe,
-    Resolution, arp_nd, fragment,
+    Address, DropReason, IcmpLimiter, IfaceId, NeighLimits, Neighbours, Net, NextHop, Probe, Resolution,
+    arp_nd, fragment,
 };
 use ipvs::Verdict;
 use wire::ether::{self, MacAddr};

@@ -24,7 +24,7 @@ use inet::{
 };
 use ipvs::{Cursor, Director, ServiceId, Snapshot, Verdict, WorkerId};
 use wire::parse::{Parsed, parse};
-use wire::{Fragment, PacketBuf, PacketInfo, ether, ndp, rewrite, vlan};
+use wire::{PacketBuf, PacketInfo, ether, ndp, rewrite, vlan};
 
 use crate::counters::Counters;
 use crate::link::Link;
