@@ -341,7 +341,7 @@ fn follows_interfaces_and_static_neighbours() {
     // The static one goes.
     table.apply(&Net::build(NetConfig { neighbours: vec![], ..without_c }).expect("a network"));
     assert_eq!(table.known_mac(C, ip("10.0.2.50")), None);
-    table.flush();
+    table.flush(None);
     assert!(table.is_empty());
     assert_eq!(due(&mut table, 1).1, [2]);
 }
