@@ -1,0 +1,101 @@
+//! One command from its arguments to its output.
+
+use std::io::{self, Write};
+
+use api::{Client, Reply, Request, Severity};
+use clap::CommandFactory;
+
+use crate::args::{Action, Cli};
+use crate::failure::Failure;
+use crate::show::{self, Connections};
+
+/// Does what the command line asks; the output goes to `out`, warnings to standard error.
+pub fn run(cli: Cli, out: &mut impl Write) -> Result<(), Failure> {
+    let (request, view) = match cli.noun.action()? {
+        Action::Ask { request, view } => (request, view),
+        Action::Completion(shell) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "rvsctl", &mut script);
+            return out.write_all(&script).map_err(Failure::Output);
+        }
+    };
+    let checked = match &request {
+        Request::ConfigCheck { name, .. } => Some(name.clone()),
+        _ => None,
+    };
+    let hint = checked
+        .as_ref()
+        .map(|name| format!("without a running rvsd, `rvsd --config {name} --check` does it"));
+    let mut client = Client::connect(&cli.socket).map_err(|e| Failure::of_client(e, hint.clone()))?;
+    if let Request::ConnList { .. } = request {
+        return list_connections(&mut client, request, cli.json, out);
+    }
+    let reply = match client.call(request) {
+        Ok(reply) => view.select(reply),
+        Err(error) => return refused(Failure::of_client(error, hint), cli.json, out),
+    };
+    if cli.json {
+        print_json(&reply, out)?;
+    } else {
+        out.write_all(show::text(&reply, view).as_bytes()).map_err(Failure::Output)?;
+    }
+    conclude(reply, checked)
+}
+
+/// What a reply has beside its output: warnings, and whether a checked file is good.
+fn conclude(reply: Reply, checked: Option<String>) -> Result<(), Failure> {
+    let diagnostics = match reply {
+        Reply::Applied(applied) => applied.warnings,
+        Reply::Checked(diagnostics) => diagnostics,
+        _ => return Ok(()),
+    };
+    if let Some(name) = checked
+        && diagnostics.iter().any(|d| d.severity == Severity::Error)
+    {
+        return Err(Failure::BadConfig { name, diagnostics });
+    }
+    let mut err = io::stderr().lock();
+    for warning in diagnostics {
+        // A closed standard error must not undo what is done.
+        let _ = writeln!(err, "{warning}");
+    }
+    Ok(())
+}
+
+/// A refusal is a document too for who asked for documents.
+fn refused(failure: Failure, json: bool, out: &mut impl Write) -> Result<(), Failure> {
+    if let (true, Failure::Refused(error)) = (json, &failure) {
+        print_json(&serde_json::json!({ "error": error }), out)?;
+        out.flush().map_err(Failure::Output)?;
+    }
+    Err(failure)
+}
+
+fn print_json(value: &impl serde::Serialize, out: &mut impl Write) -> Result<(), Failure> {
+    serde_json::to_writer(&mut *out, value).map_err(|e| Failure::Output(e.into()))?;
+    out.write_all(b"\n").map_err(Failure::Output)
+}
+
+/// Shows connections as they come: there may be more than fit in memory.
+fn list_connections(
+    client: &mut Client,
+    request: Request,
+    json: bool,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let mut list = Connections::new(json);
+    let mut written = Ok(());
+    let answer = client.call_parts(request, |part| {
+        if let (Ok(()), Reply::Connections(connections)) = (&written, part) {
+            written = out.write_all(list.part(&connections).as_bytes());
+            if written.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
+                // Nobody reads on: a daemon with a million connections need not send them all.
+                std::process::exit(0);
+            }
+        }
+    });
+    if let Err(error) = answer {
+        return refused(Failure::of_client(error, None), json && list.is_untouched(), out);
+    }
+    written.and_then(|()| out.write_all(list.end().as_bytes())).map_err(Failure::Output)
+}

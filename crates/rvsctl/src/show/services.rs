@@ -1,0 +1,125 @@
+//! Services and destinations; the list is laid out as ipvsadm's, which its users read without thinking.
+
+use std::net::SocketAddr;
+
+use api::{DestView, ServiceView, Traffic};
+
+use super::or_none;
+use crate::table::{Table, pairs};
+
+fn endpoint(dest: &DestView) -> SocketAddr {
+    SocketAddr::new(dest.spec.address, dest.spec.port)
+}
+
+/// `service list`: as `ipvsadm -Ln`.
+pub fn list(services: &[ServiceView]) -> String {
+    let mut table = Table::new(["Prot", "Service", "Scheduler", ">", ">", ">", "Pool"]);
+    table.row(["  ->", "Destination", "Forward", "Weight", "Active", "Inactive"]);
+    for service in services {
+        let spec = &service.spec;
+        let at = SocketAddr::new(spec.address, spec.port).to_string();
+        let pool = spec.local_pool.as_deref().unwrap_or_default();
+        table.row([spec.protocol.as_str(), &at, spec.scheduler.as_str(), "", "", "", pool]);
+        for dest in &service.destinations {
+            table.row([
+                "  ->",
+                &endpoint(dest).to_string(),
+                dest.spec.method.as_str(),
+                &dest.spec.weight.to_string(),
+                &dest.active_connections.to_string(),
+                &dest.inactive_connections.to_string(),
+            ]);
+        }
+    }
+    table.take()
+}
+
+/// `service show`: all that is known.
+pub fn details(services: &[ServiceView]) -> String {
+    let one = |service: &ServiceView| {
+        let (spec, traffic) = (&service.spec, &service.traffic);
+        let head = pairs([
+            ("Service", spec.key().to_string()),
+            ("Id", service.id.to_string()),
+            ("Scheduler", spec.scheduler.to_string()),
+            ("Local pool", or_none(spec.local_pool.as_ref())),
+            ("Connections", traffic.connections.to_string()),
+            ("Packets in", traffic.packets_in.to_string()),
+            ("Packets out", traffic.packets_out.to_string()),
+            ("Bytes in", traffic.bytes_in.to_string()),
+            ("Bytes out", traffic.bytes_out.to_string()),
+        ]);
+        format!("{head}\n{}", destinations(&service.destinations))
+    };
+    services.iter().map(one).collect::<Vec<_>>().join("\n")
+}
+
+/// `dest list`.
+pub fn destinations(dests: &[DestView]) -> String {
+    let mut table = Table::new([
+        "Destination",
+        "Forward",
+        ">Weight",
+        ">Upper",
+        ">Lower",
+        ">Active",
+        ">Inactive",
+        ">Connections",
+        ">Packets in",
+        ">Packets out",
+        ">Bytes in",
+        ">Bytes out",
+    ]);
+    for dest in dests {
+        let (spec, traffic) = (&dest.spec, &dest.traffic);
+        table.row([
+            endpoint(dest).to_string(),
+            spec.method.to_string(),
+            spec.weight.to_string(),
+            spec.upper_threshold.to_string(),
+            spec.lower_threshold.to_string(),
+            dest.active_connections.to_string(),
+            dest.inactive_connections.to_string(),
+            traffic.connections.to_string(),
+            traffic.packets_in.to_string(),
+            traffic.packets_out.to_string(),
+            traffic.bytes_in.to_string(),
+            traffic.bytes_out.to_string(),
+        ]);
+    }
+    table.take()
+}
+
+/// `stats services`: as `ipvsadm -Ln --stats`.
+pub fn traffic(services: &[ServiceView]) -> String {
+    let mut table = Table::new([
+        "Prot",
+        "Service",
+        ">Connections",
+        ">Packets in",
+        ">Packets out",
+        ">Bytes in",
+        ">Bytes out",
+    ]);
+    table.row(["  ->", "Destination"]);
+    let row = |prot: &str, at: SocketAddr, traffic: &Traffic| {
+        [
+            prot.to_owned(),
+            at.to_string(),
+            traffic.connections.to_string(),
+            traffic.packets_in.to_string(),
+            traffic.packets_out.to_string(),
+            traffic.bytes_in.to_string(),
+            traffic.bytes_out.to_string(),
+        ]
+    };
+    for service in services {
+        let spec = &service.spec;
+        let at = SocketAddr::new(spec.address, spec.port);
+        table.row(row(spec.protocol.as_str(), at, &service.traffic));
+        for dest in &service.destinations {
+            table.row(row("  ->", endpoint(dest), &dest.traffic));
+        }
+    }
+    table.take()
+}
