@@ -9,7 +9,9 @@ use wire::PacketInfo;
 /// from the unspecified address.
 pub(crate) fn fault(net: &Net, frame: &[u8], info: &PacketInfo) -> Option<DropReason> {
     let (src, dst) = (info.src(frame), info.dst(frame));
-    if net.is_martian_source(src) || net.own(src).is_some() {
+    // Of IPv6, Linux lets our own addresses pass through: a real server that is reached directly may answer this way.
+    let own = net.own(src).is_some() && (src.is_ipv4() || net.own(dst).is_some());
+    if net.is_martian_source(src) || own {
         return Some(DropReason::MartianSource);
     }
     (!can_be_host(dst)).then_some(DropReason::MartianDestination)

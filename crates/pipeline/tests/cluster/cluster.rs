@@ -1,0 +1,310 @@
+//! A whole director without ports: N pipelines, vectors for rings, ports and the host's kernel, and a clock that stands
+//! until it is told to go on.
+//!
+//! Invariant, checked after everything that a test does: the conservation law holds on each worker, what one handed to
+//! another arrived there, and no packet was handed over twice.
+
+use std::sync::Arc;
+
+use inet::{DropReason, IfaceId, Learned, NeighLimits, NeighbourView, PortIndex};
+use ipvs::{ConnView, Cursor, Director, Limits, Snapshot, WorkerId, WorkerShared};
+use pipeline::{Counter, Counters, Pipeline, PipelineLimits, Ports};
+use wire::{PacketBuf, VecBuf};
+
+use crate::site::Site;
+
+/// What left the director, in order.
+#[derive(Default)]
+pub struct Sent {
+    /// Frames on ports.
+    pub frames: Vec<(PortIndex, Vec<u8>)>,
+    /// Frames to the host's kernel, by the port where they arrived.
+    pub host: Vec<(PortIndex, Vec<u8>)>,
+    /// Packets that crossed a ring.
+    pub steered: usize,
+}
+
+impl Sent {
+    /// The only frame that left, which did so on this port.
+    #[track_caller]
+    pub fn only(&self, port: PortIndex) -> &[u8] {
+        assert_eq!((self.frames.len(), self.host.len()), (1, 0), "frames sent, frames to the host");
+        assert_eq!(self.frames[0].0, port, "the port it left by");
+        &self.frames[0].1
+    }
+
+    /// The only frame that went to the host, which arrived on this port; none was sent.
+    #[track_caller]
+    pub fn only_host(&self, port: PortIndex) -> &[u8] {
+        assert_eq!((self.frames.len(), self.host.len()), (0, 1), "frames sent, frames to the host");
+        assert_eq!(self.host[0].0, port, "the port it arrived on");
+        &self.host[0].1
+    }
+
+    /// Nothing left.
+    #[track_caller]
+    pub fn nothing(&self) {
+        assert_eq!((self.frames.len(), self.host.len()), (0, 0), "frames sent, frames to the host");
+    }
+}
+
+/// The ports of one worker.
+pub struct Lists {
+    counters: Arc<Counters>,
+    sent: Sent,
+    steered: Vec<(WorkerId, IfaceId, VecBuf)>,
+    learned: Vec<Learned>,
+    /// The ports without an exception interface.
+    without_host: Vec<PortIndex>,
+    /// How many more empty packets the pool has.
+    pool: usize,
+}
+
+impl Ports<VecBuf> for Lists {
+    fn alloc(&mut self) -> Option<VecBuf> {
+        self.pool = self.pool.checked_sub(1)?;
+        Some(VecBuf::new(&[]))
+    }
+
+    fn tx(&mut self, port: PortIndex, packet: VecBuf) {
+        self.counters.tx.add(1);
+        self.counters.tx_bytes.add(packet.bytes().len() as u64);
+        self.sent.frames.push((port, packet.bytes().to_vec()));
+    }
+
+    fn has_host(&self, port: PortIndex) -> bool {
+        !self.without_host.contains(&port)
+    }
+
+    fn to_host(&mut self, port: PortIndex, packet: VecBuf) {
+        if !self.has_host(port) {
+            return self.counters.discard(DropReason::HostPortAbsent);
+        }
+        self.counters.to_host.add(1);
+        self.sent.host.push((port, packet.bytes().to_vec()));
+    }
+
+    fn steer(&mut self, worker: WorkerId, iface: IfaceId, packet: VecBuf) {
+        self.counters.to_ring.add(1);
+        self.steered.push((worker, iface, packet));
+    }
+
+    fn broadcast(&mut self, learned: Learned) {
+        self.learned.push(learned);
+    }
+}
+
+struct Worker {
+    pipeline: Pipeline<VecBuf>,
+    ports: Lists,
+}
+
+/// Bounds of a cluster's workers.
+pub struct Bounds {
+    pub neighbours: NeighLimits,
+    pub icmp_per_second: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        let neighbours = NeighLimits { entries: 64, held_per_entry: 4, held: 8 };
+        Self { neighbours, icmp_per_second: 0 }
+    }
+}
+
+/// All workers of one director.
+pub struct Cluster {
+    pub now_ms: u64,
+    workers: Vec<Worker>,
+}
+
+impl Cluster {
+    pub fn new(site: &Site) -> Self {
+        Self::with_bounds(site, Bounds::default())
+    }
+
+    pub fn with_bounds(site: &Site, bounds: Bounds) -> Self {
+        let limits = Limits { connections: 8192, services: 64, dests: 256, ..Limits::default() };
+        let snapshot = site.snapshot(None);
+        let shared: Vec<_> = (0..site.workers).map(|_| Arc::new(WorkerShared::new(&limits))).collect();
+        let worker = |id: u16| {
+            let (snapshot, shared) = (Arc::clone(&snapshot), shared.clone());
+            let director = Director::new(WorkerId(id), &limits, snapshot, shared, 7 + u64::from(id));
+            let counters = Arc::new(Counters::default());
+            let limits =
+                PipelineLimits { neighbours: bounds.neighbours, icmp_per_second: bounds.icmp_per_second };
+            let director = director.expect("memory for a small table");
+            Worker {
+                pipeline: Pipeline::new(WorkerId(id), director, limits, Arc::clone(&counters), id.into()),
+                ports: Lists {
+                    counters,
+                    sent: Sent::default(),
+                    steered: Vec::new(),
+                    learned: Vec::new(),
+                    without_host: Vec::new(),
+                    pool: usize::MAX,
+                },
+            }
+        };
+        Self { now_ms: 1_000, workers: (0..site.workers).map(worker).collect() }
+    }
+
+    /// A frame comes in on a port, on a queue of this worker.
+    pub fn receive(&mut self, worker: usize, port: PortIndex, frame: &[u8]) -> Sent {
+        let Worker { pipeline, ports } = &mut self.workers[worker];
+        pipeline.receive(self.now_ms, port, VecBuf::new(frame), ports);
+        self.settle()
+    }
+
+    /// The host's kernel sends a frame through the exception port of `port`.
+    pub fn from_host(&mut self, port: PortIndex, frame: &[u8]) -> Sent {
+        let Worker { pipeline, ports } = &mut self.workers[0];
+        pipeline.receive_from_host(self.now_ms, port, VecBuf::new(frame), ports);
+        self.settle()
+    }
+
+    /// Time passes, a second at most between two ticks, and then as long as anything is due.
+    pub fn advance(&mut self, ms: u64) -> Sent {
+        let mut sent = Sent::default();
+        let end_ms = self.now_ms + ms;
+        loop {
+            for Worker { pipeline, ports } in &mut self.workers {
+                pipeline.tick(self.now_ms, 1 << 16, ports);
+            }
+            let now = self.settle();
+            sent.frames.extend(now.frames);
+            sent.host.extend(now.host);
+            if self.now_ms == end_ms {
+                return sent;
+            }
+            self.now_ms = end_ms.min(self.now_ms + 1_000);
+        }
+    }
+
+    /// All workers take over another configuration.
+    pub fn apply(&mut self, site: &Site) -> Sent {
+        let snapshot = site.snapshot(Some(self.snapshot()));
+        for Worker { pipeline, ports } in &mut self.workers {
+            pipeline.apply(Arc::clone(&snapshot), ports);
+        }
+        self.settle()
+    }
+
+    /// The first announcements, as at start.
+    pub fn start(&mut self) -> Sent {
+        for Worker { pipeline, ports } in &mut self.workers {
+            pipeline.announce_since(None, ports);
+        }
+        self.settle()
+    }
+
+    /// Forgets connections; returns how many there were.
+    pub fn flush_connections(&mut self) -> usize {
+        self.workers.iter_mut().map(|worker| worker.pipeline.flush_connections()).sum()
+    }
+
+    /// Forgets learned neighbours.
+    pub fn flush_neighbours(&mut self) {
+        self.workers.iter_mut().for_each(|worker| worker.pipeline.flush_neighbours());
+    }
+
+    /// All workers stop.
+    pub fn stop(&mut self) {
+        self.workers.iter_mut().for_each(|worker| worker.pipeline.stop());
+        self.check();
+    }
+
+    /// Takes the exception interface from a port.
+    pub fn without_host(&mut self, port: PortIndex) {
+        self.workers.iter_mut().for_each(|worker| worker.ports.without_host.push(port));
+    }
+
+    /// Leaves each worker this many empty packets.
+    pub fn leave_pool(&mut self, count: usize) {
+        self.workers.iter_mut().for_each(|worker| worker.ports.pool = count);
+    }
+
+    /// What rings carry arrives, until all is quiet.
+    #[track_caller]
+    fn settle(&mut self) -> Sent {
+        let mut sent = Sent::default();
+        let mut on_rings = Vec::new();
+        for worker in &mut self.workers {
+            on_rings.append(&mut worker.ports.steered);
+        }
+        for (to, iface, packet) in on_rings {
+            sent.steered += 1;
+            let Worker { pipeline, ports } = &mut self.workers[usize::from(to.0)];
+            pipeline.receive_steered(self.now_ms, iface, packet, ports);
+        }
+        for from in 0..self.workers.len() {
+            for learned in std::mem::take(&mut self.workers[from].ports.learned) {
+                for to in (0..self.workers.len()).filter(|to| *to != from) {
+                    let Worker { pipeline, ports } = &mut self.workers[to];
+                    pipeline.learn(self.now_ms, learned, ports);
+                }
+            }
+        }
+        for worker in &mut self.workers {
+            assert!(worker.ports.steered.is_empty(), "a packet is steered once");
+            assert!(worker.ports.learned.is_empty(), "what was learned from another worker is not told on");
+            let out = std::mem::take(&mut worker.ports.sent);
+            sent.frames.extend(out.frames);
+            sent.host.extend(out.host);
+        }
+        self.check();
+        sent
+    }
+
+    /// The conservation law, by worker and across rings.
+    #[track_caller]
+    pub fn check(&self) {
+        for (id, worker) in self.workers.iter().enumerate() {
+            let (came, went) = worker.ports.counters.balance();
+            assert_eq!(came, went, "worker {id}: packets that came to be, packets accounted for");
+        }
+        assert_eq!(
+            self.sum(|counters| &counters.to_ring),
+            self.sum(|counters| &counters.from_ring),
+            "packets into rings, packets out of rings"
+        );
+    }
+
+    /// A counter of all workers together.
+    pub fn sum(&self, counter: impl Fn(&Counters) -> &Counter) -> u64 {
+        self.workers.iter().map(|worker| counter(&worker.ports.counters).get()).sum()
+    }
+
+    /// Packets dropped for a reason by all workers together.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.workers.iter().map(|worker| worker.ports.counters.dropped_for(reason)).sum()
+    }
+
+    /// Packets dropped for any reason by all workers together.
+    pub fn dropped_at_all(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.ports.counters.dropped()).sum()
+    }
+
+    /// All connections, and the worker that has each.
+    pub fn connections(&self) -> Vec<(usize, ConnView)> {
+        let mut all = Vec::new();
+        for (id, worker) in self.workers.iter().enumerate() {
+            let mut cursor = Some(Cursor::default());
+            while let Some(at) = cursor {
+                let director = worker.pipeline.director();
+                cursor = director.list(self.now_ms, at, 1024, |conn| all.push((id, conn)));
+            }
+        }
+        all
+    }
+
+    /// The neighbours that a worker knows.
+    pub fn neighbours(&self, worker: usize) -> Vec<NeighbourView> {
+        self.workers[worker].pipeline.neighbours(self.now_ms)
+    }
+
+    /// The configuration in force.
+    pub fn snapshot(&self) -> &Snapshot {
+        self.workers[0].pipeline.director().snapshot()
+    }
+}
