@@ -9,7 +9,7 @@ use conntab::{BuildError, ConnId, ConnTable, Expire};
 use inet::PmtuCache;
 
 use crate::connection::{Connection, FlowKey, Tables};
-use crate::{DestId, Limits, Rng, Schedulers, ServiceTable, ServiceId, Snapshot, WorkerId, WorkerShared};
+use crate::{DestId, Limits, Rng, Schedulers, ServiceId, ServiceTable, Snapshot, WorkerId, WorkerShared};
 
 /// Tunnel destinations whose path MTU a worker remembers.
 const PMTU_ENTRIES: usize = 4096;
