@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Reply, Request};
+use crate::{Error, ErrorCode, Reply, Request, VERSION};
 
 /// The longest line, newline included. A configuration of 100,000 destinations is about a third of it.
 pub const MAX_LINE_BYTES: usize = 32 << 20;
@@ -73,6 +73,17 @@ pub fn read_line<'l>(from: &mut impl BufRead, line: &'l mut Vec<u8>) -> Result<O
     }
 }
 
+/// The request in a client's line, or what to answer to one that cannot be understood.
+pub fn read_request(line: &[u8]) -> Result<Request, Error> {
+    let bad = |e: serde_json::Error| Error::new(ErrorCode::BadRequest, format!("not a request: {e}"));
+    let VersionOnly { version } = serde_json::from_slice(line).map_err(bad)?;
+    if version != VERSION {
+        let message = format!("rvsd speaks version {VERSION} of the protocol, this client version {version}");
+        return Err(Error::new(ErrorCode::Version, message));
+    }
+    serde_json::from_slice::<RequestLine>(line).map(|line| line.request).map_err(bad)
+}
+
 /// Writes a value as one line and flushes.
 pub fn write_line(to: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(value)?;
@@ -87,7 +98,6 @@ pub fn write_line(to: &mut impl Write, value: &impl Serialize) -> io::Result<()>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::VERSION;
 
     #[test]
     fn lines_end_in_one_of_four_ways() {
@@ -146,6 +156,18 @@ mod tests {
         let json = r#"{"version":1,"done":{"conn_count":{"connections":3}}}"#;
         assert_eq!(serde_json::to_string(&done).unwrap(), json);
         assert_eq!(serde_json::from_str::<ReplyLine>(json).unwrap(), done);
+    }
+
+    #[test]
+    fn requests_that_make_no_sense_are_answered() {
+        let code = |line: &str| read_request(line.as_bytes()).map_err(|e| e.code);
+        assert_eq!(code(r#"{"version":1,"request":{"op":"drop_list"}}"#), Ok(Request::DropList));
+        assert_eq!(code(r#"{"version":9,"question":0}"#), Err(ErrorCode::Version));
+        for line in
+            ["", "GET / HTTP/1.1", "[]", r#"{"request":{"op":"drop_list"}}"#, r#"{"version":1,"request":{}}"#]
+        {
+            assert_eq!(code(line), Err(ErrorCode::BadRequest), "{line}");
+        }
     }
 
     #[test]

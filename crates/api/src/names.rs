@@ -282,6 +282,17 @@ impl AddrRange {
         })
     }
 
+    /// What is left of it without `other`: what lies below, what lies above.
+    pub fn minus(self, other: AddrRange) -> [Option<AddrRange>; 2] {
+        if self.first.is_ipv4() != other.first.is_ipv4() || other.last < self.first || self.last < other.first
+        {
+            return [Some(self), None];
+        }
+        let below = step(other.first, -1).and_then(|last| AddrRange::new(self.first, last));
+        let above = step(other.last, 1).and_then(|first| AddrRange::new(first, self.last));
+        [below, above]
+    }
+
     /// The fewest ranges that hold exactly `addresses`: IPv4 first, lowest first.
     pub fn compress(addresses: impl IntoIterator<Item = IpAddr>) -> Vec<AddrRange> {
         let mut sorted: Vec<IpAddr> = addresses.into_iter().collect();
@@ -290,7 +301,7 @@ impl AddrRange {
         let mut ranges: Vec<AddrRange> = Vec::new();
         for address in sorted {
             match ranges.last_mut() {
-                Some(range) if follows(range.last, address) => range.last = address,
+                Some(range) if step(range.last, 1) == Some(address) => range.last = address,
                 _ => ranges.push(AddrRange::one(address)),
             }
         }
@@ -298,11 +309,15 @@ impl AddrRange {
     }
 }
 
-fn follows(a: IpAddr, b: IpAddr) -> bool {
-    match (a, b) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => a.to_bits().checked_add(1) == Some(b.to_bits()),
-        (IpAddr::V6(a), IpAddr::V6(b)) => a.to_bits().checked_add(1) == Some(b.to_bits()),
-        _ => false,
+/// The address `by` places on; None past the family's ends.
+fn step(address: IpAddr, by: i8) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(a) => {
+            a.to_bits().checked_add_signed(by.into()).map(|bits| Ipv4Addr::from_bits(bits).into())
+        }
+        IpAddr::V6(a) => {
+            a.to_bits().checked_add_signed(by.into()).map(|bits| Ipv6Addr::from_bits(bits).into())
+        }
     }
 }
 
@@ -444,6 +459,16 @@ mod tests {
         let range: AddrRange = "10.0.0.254-10.0.1.1".parse().unwrap();
         assert_eq!(range.count(), 4);
         assert_eq!(AddrRange::compress(range.iter()), [range]);
+        let cut = |a: &str, b: &str| {
+            let (a, b): (AddrRange, AddrRange) = (a.parse().unwrap(), b.parse().unwrap());
+            a.minus(b).into_iter().flatten().map(|r| r.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(cut("10.0.0.1-10.0.0.9", "10.0.0.4"), "10.0.0.1-10.0.0.3 10.0.0.5-10.0.0.9");
+        assert_eq!(cut("10.0.0.1-10.0.0.9", "10.0.0.0-10.0.0.8"), "10.0.0.9");
+        assert_eq!(cut("10.0.0.1", "10.0.0.1"), "");
+        assert_eq!(cut("10.0.0.1", "10.0.0.2"), "10.0.0.1");
+        assert_eq!(cut("0.0.0.0-255.255.255.255", "0.0.0.0-255.255.255.255"), "");
+        assert_eq!(cut("::1-::9", "10.0.0.1"), "::1-::9");
         let whole: AddrRange = "::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff".parse().unwrap();
         assert_eq!(whole.count(), u128::MAX);
     }

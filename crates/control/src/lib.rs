@@ -1,3 +1,31 @@
-//! control
+//! The control core: one desired state, what changes it, and the snapshots that workers get.
+//!
+//! A configuration file ([`config`]), requests on the unix socket ([`server`]) and reload all edit the same
+//! validated state ([`Control`]). The difference to the state before becomes one [`ipvs::Snapshot`], which
+//! reaches the workers whole through [`dataplane::Dataplane`], or not at all. Nothing here runs on a packet path and
+//! no lock is shared with one.
+//!
+//! ```text
+//!  file ── config::parse ─┐
+//!                         ├─▶ copy of Config ─ check ─ diff ─ ids ─ build ─▶ Dataplane::publish ─▶ the state
+//!  socket ─ edit ─────────┘
+//! ```
 
 #![forbid(unsafe_code)]
+
+mod baseline;
+mod build;
+pub mod config;
+mod control;
+pub mod dataplane;
+mod diff;
+mod edit;
+mod ids;
+pub mod server;
+mod views;
+
+pub use build::{BuildError, limits};
+pub use control::{Control, PrepareError, Prepared};
+pub use dataplane::{Dataplane, DataplaneError, NeighbourSample, PortSample, WorkerSample};
+pub use ids::IdsExhausted;
+pub use server::{Handler, Server, ServerError, ServerLimits};

@@ -1,0 +1,140 @@
+//! A [`Config`] as a file that reads back to the same: `rvsctl config show`.
+
+use std::fmt::{self, Display, Write};
+
+use super::model::{Config, Hugepages, Idle, NatSteering, Placement, Port, Service};
+
+/// The whole configuration, defaults included.
+pub fn to_toml(config: &Config) -> String {
+    let mut text = String::new();
+    write(config, &mut text).expect("writing to a String cannot fail");
+    text
+}
+
+fn write(c: &Config, out: &mut String) -> fmt::Result {
+    writeln!(out, "[daemon]\nsocket = {}", quote(c.daemon.socket.to_string_lossy()))?;
+    writeln!(out, "log = {}", quote(&c.daemon.log))?;
+    writeln!(out, "\n[dpdk]\nhugepages = {}", quote(hugepages(c.dpdk.hugepages)))?;
+    writeln!(out, "memory_mib = {}", c.dpdk.memory_mib)?;
+    if !c.dpdk.eal_args.is_empty() {
+        writeln!(out, "eal_args = {}", array(c.dpdk.eal_args.iter().map(quote)))?;
+    }
+    writeln!(out, "\n[workers]")?;
+    match &c.workers.placement {
+        Placement::Count(count) => writeln!(out, "count = {count}")?,
+        Placement::Cpus(cpus) => writeln!(out, "cpus = {}", array(cpus))?,
+    }
+    writeln!(out, "idle = {}", quote(idle(c.workers.idle)))?;
+    writeln!(out, "\n[limits]\nconnections = {}\nservices = {}", c.limits.connections, c.limits.services)?;
+    writeln!(out, "destinations = {}\nneighbours = {}", c.limits.destinations, c.limits.neighbours)?;
+    c.ports.iter().try_for_each(|p| port(p, out))?;
+    for v in &c.vlans {
+        writeln!(out, "\n[[vlan]]\nname = {}\nport = {}\nid = {}", quote(&v.name), quote(&v.port), v.id)?;
+    }
+    network(c, out)?;
+    writeln!(out, "\n[ipvs]\ntcp_timeout_s = {}", c.ipvs.tcp_timeout_s)?;
+    writeln!(
+        out,
+        "tcp_fin_timeout_s = {}\nudp_timeout_s = {}",
+        c.ipvs.tcp_fin_timeout_s, c.ipvs.udp_timeout_s
+    )?;
+    writeln!(out, "expire_nodest_conn = {}", c.ipvs.expire_nodest_conn)?;
+    writeln!(out, "\n[steering]\nnat = {}", quote(nat(c.steering.nat)))?;
+    writeln!(
+        out,
+        "nat_prefix_v4 = {}\nnat_prefix_v6 = {}",
+        c.steering.nat_prefix_v4, c.steering.nat_prefix_v6
+    )?;
+    c.services.iter().try_for_each(|s| service(s, out))
+}
+
+fn port(p: &Port, out: &mut String) -> fmt::Result {
+    writeln!(out, "\n[[port]]\nname = {}\ndevice = {}\nmtu = {}", quote(&p.name), quote(&p.device), p.mtu)?;
+    optional(out, "exception", p.exception.as_deref().map(quote))?;
+    optional(out, "rx_queues", p.rx_queues)?;
+    writeln!(out, "rx_descriptors = {}\ntx_descriptors = {}", p.rx_descriptors, p.tx_descriptors)?;
+    writeln!(out, "promiscuous = {}", p.promiscuous)?;
+    optional(out, "mac", p.mac.map(quote))
+}
+
+fn network(c: &Config, out: &mut String) -> fmt::Result {
+    for a in &c.addresses {
+        writeln!(out, "\n[[address]]\ninterface = {}\ncidr = {}", quote(&a.interface), quote(a.cidr))?;
+    }
+    for r in &c.routes {
+        writeln!(out, "\n[[route]]\nto = {}", quote(r.to))?;
+        optional(out, "via", r.via.map(quote))?;
+        optional(out, "interface", r.interface.as_deref().map(quote))?;
+        optional(out, "source", r.source.map(quote))?;
+        optional(out, "mtu", r.mtu)?;
+    }
+    for n in &c.neighbours {
+        writeln!(
+            out,
+            "\n[[neighbour]]\ninterface = {}\naddress = {}",
+            quote(&n.interface),
+            quote(n.address)
+        )?;
+        writeln!(out, "mac = {}", quote(n.mac))?;
+    }
+    for p in &c.pools {
+        writeln!(out, "\n[[local_pool]]\nname = {}\ninterface = {}", quote(&p.name), quote(&p.interface))?;
+        writeln!(out, "addresses = {}\nports = {}", array(p.addresses.iter().map(quote)), quote(p.ports))?;
+    }
+    Ok(())
+}
+
+fn service(s: &Service, out: &mut String) -> fmt::Result {
+    let spec = &s.spec;
+    writeln!(out, "\n[[service]]\nprotocol = {}\naddress = {}", quote(spec.protocol), quote(spec.address))?;
+    writeln!(out, "port = {}\nscheduler = {}", spec.port, quote(spec.scheduler))?;
+    optional(out, "local_pool", spec.local_pool.as_deref().map(quote))?;
+    for d in &s.dests {
+        writeln!(out, "  [[service.destination]]\n  address = {}\n  port = {}", quote(d.address), d.port)?;
+        writeln!(out, "  method = {}\n  weight = {}", quote(d.method), d.weight)?;
+        if d.upper_threshold > 0 {
+            writeln!(
+                out,
+                "  upper_threshold = {}\n  lower_threshold = {}",
+                d.upper_threshold, d.lower_threshold
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn optional(out: &mut String, key: &str, value: Option<impl Display>) -> fmt::Result {
+    value.map_or(Ok(()), |value| writeln!(out, "{key} = {value}"))
+}
+
+fn array(items: impl IntoIterator<Item = impl Display>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    format!("[{}]", items.join(", "))
+}
+
+fn quote(value: impl Display) -> String {
+    toml::Value::String(value.to_string()).to_string()
+}
+
+pub fn hugepages(value: Hugepages) -> &'static str {
+    match value {
+        Hugepages::Auto => "auto",
+        Hugepages::On => "on",
+        Hugepages::Off => "off",
+    }
+}
+
+pub fn idle(value: Idle) -> &'static str {
+    match value {
+        Idle::Poll => "poll",
+        Idle::Yield => "yield",
+        Idle::Sleep => "sleep",
+    }
+}
+
+pub fn nat(value: NatSteering) -> &'static str {
+    match value {
+        NatSteering::Address => "address",
+        NatSteering::Endpoint => "endpoint",
+    }
+}

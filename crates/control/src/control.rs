@@ -1,0 +1,435 @@
+//! The control core: the one desired state and the way in which everything changes it.
+//!
+//! Every change, whether from a request or a file, is made to a copy: edit, check, compare, assign ids, build a
+//! snapshot, publish it to all workers; only then is the copy the state. When any step fails the state
+//! is what it was. One lock orders changes and look-ups; workers never take it.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use api::{Applied, ConfigText, Diagnostic, Error, ErrorCode, Mac, Reply, Request, ServiceKey, Severity};
+use ipvs::Snapshot;
+use parking_lot::Mutex;
+
+use crate::baseline::Baselines;
+use crate::build::{BuildError, Built, Fixed, build};
+use crate::config::check::{Names, check};
+use crate::config::{Config, Issue, IssueKind, parse, to_toml};
+use crate::dataplane::{Dataplane, DataplaneError};
+use crate::diff;
+use crate::edit::{edit, not_found};
+use crate::ids::Ids;
+use crate::server::Handler;
+use crate::views;
+
+/// The state before there are workers: they need a first snapshot to start with.
+#[derive(Debug)]
+pub struct Prepared {
+    state: State,
+    fixed: Fixed,
+}
+
+/// Why a checked configuration cannot be started with.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    #[error(transparent)]
+    Ids(#[from] crate::ids::IdsExhausted),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error("{ports} ports are configured, but {macs} MAC addresses were given")]
+    Macs { ports: usize, macs: usize },
+}
+
+impl Prepared {
+    /// Builds the first snapshot. `macs` are the ports' own, in the configuration's order; `steering_key` is to be random.
+    pub fn new(config: Config, macs: Vec<Mac>, steering_key: [u8; 16]) -> Result<Prepared, PrepareError> {
+        if macs.len() != config.ports.len() {
+            return Err(PrepareError::Macs { ports: config.ports.len(), macs: macs.len() });
+        }
+        let fixed = Fixed { macs, steering_key };
+        let mut ids = Ids::default();
+        ids.assign(&Config::default(), &config)?;
+        let (snapshot, built) = build(&config, &fixed, &ids, &Built::default(), 1)?;
+        let baselines = Baselines::default();
+        Ok(Prepared {
+            state: State { config, ids, built, snapshot: Arc::new(snapshot), generation: 1, baselines },
+            fixed,
+        })
+    }
+
+    /// What workers start with.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.state.snapshot.clone()
+    }
+
+    /// The director's limits that go with it.
+    pub fn limits(&self) -> ipvs::Limits {
+        crate::build::limits(&self.state.config)
+    }
+}
+
+/// Everything that a change replaces.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub config: Config,
+    pub ids: Ids,
+    built: Built,
+    pub snapshot: Arc<Snapshot>,
+    /// Of the last snapshot that was published, also in vain.
+    generation: u64,
+    pub baselines: Baselines,
+}
+
+/// The running control core.
+pub struct Control {
+    state: Mutex<State>,
+    fixed: Fixed,
+    pub(crate) dataplane: Arc<dyn Dataplane>,
+    config_path: PathBuf,
+    started: Instant,
+    version: &'static str,
+}
+
+impl Control {
+    /// Takes over workers that run with [`Prepared::snapshot`]. `config_path`: what a reload reads; `version`: the daemon's.
+    pub fn start(
+        prepared: Prepared,
+        dataplane: Arc<dyn Dataplane>,
+        config_path: &Path,
+        version: &'static str,
+    ) -> Control {
+        let Prepared { state, fixed } = prepared;
+        let (state, config_path) = (Mutex::new(state), config_path.to_owned());
+        Control { state, fixed, dataplane, config_path, started: Instant::now(), version }
+    }
+
+    /// Reads the configuration file again and applies what differs; what SIGHUP does.
+    pub fn reload(&self) -> Result<Applied, Error> {
+        let name = self.config_path.display().to_string();
+        let text = std::fs::read_to_string(&self.config_path).map_err(|e| {
+            Error::new(ErrorCode::Invalid, format!("cannot read {name}: {e}")).about(name.clone())
+        })?;
+        self.apply(&name, &text)
+    }
+
+    /// Makes the state what a configuration's text says.
+    pub fn apply(&self, name: &str, text: &str) -> Result<Applied, Error> {
+        let parsed = parse(name, text);
+        let Some(new) = parsed.config else {
+            let errors = parsed.diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
+            let plural = if errors == 1 { "error" } else { "errors" };
+            let mut error =
+                Error::new(ErrorCode::InvalidConfig, format!("{name} has {errors} {plural}")).about(name);
+            error.diagnostics = parsed.diagnostics;
+            return Err(error);
+        };
+        let mut state = self.state.lock();
+        let mut applied = self.replace(&mut state, new)?;
+        applied.warnings = parsed.diagnostics;
+        Ok(applied)
+    }
+
+    /// The configuration that is in force.
+    pub fn config(&self) -> Config {
+        self.state.lock().config.clone()
+    }
+
+    fn change(&self, request: Request) -> Result<Applied, Error> {
+        let mut state = self.state.lock();
+        let mut new = state.config.clone();
+        edit(&mut new, request)?;
+        let issues = check(&new, &Names::default(), Some(&state.config));
+        let warnings = request_issues(issues)?;
+        let mut applied = self.replace(&mut state, new)?;
+        applied.warnings = warnings;
+        Ok(applied)
+    }
+
+    /// Publishes a checked configuration and makes it the state.
+    fn replace(&self, state: &mut State, mut new: Config) -> Result<Applied, Error> {
+        diff::share(&state.config, &mut new);
+        let changes = diff::changes(&state.config, &new);
+        diff::refuse_restart_only(&state.config, &new, self.connections())?;
+        if new == state.config {
+            return Ok(Applied { generation: state.snapshot.generation, ..Applied::default() });
+        }
+        let shared = self.dataplane.shared();
+        state.ids.reap(|id| shared.iter().any(|worker| worker.dest(id).is_some_and(|dest| dest.refs() > 0)));
+        let assignment = state.ids.assign(&state.config, &new).map_err(|e| {
+            let what = format!("limits.{}", e.what);
+            Error::new(ErrorCode::Limit, e.to_string()).about(what)
+        })?;
+        let generation = state.generation + 1;
+        let built = build(&new, &self.fixed, &state.ids, &state.built, generation);
+        let (snapshot, built) = match built {
+            Ok(built) => built,
+            Err(e) => {
+                state.ids.undo(assignment);
+                return Err(Error::new(ErrorCode::Invalid, e.to_string()));
+            }
+        };
+        state.baselines.mark(shared, &assignment.stale_services, &assignment.stale_dests);
+        let snapshot = Arc::new(snapshot);
+        state.generation = generation;
+        if let Err(e) = self.dataplane.publish(snapshot.clone()) {
+            state.ids.undo(assignment);
+            self.restore(state);
+            return Err(refused(&e));
+        }
+        for change in &changes {
+            let detail = change.detail.as_deref().unwrap_or_default();
+            tracing::debug!(generation, kind = ?change.kind, item = %change.item, detail, "configuration changed");
+        }
+        tracing::info!(generation, changes = changes.len(), "new configuration in force");
+        (state.config, state.built, state.snapshot) = (new, built, snapshot);
+        Ok(Applied { generation, changes, warnings: Vec::new() })
+    }
+
+    /// Publishes the state once more after a change that only some workers may have got.
+    fn restore(&self, state: &mut State) {
+        state.generation += 1;
+        match build(&state.config, &self.fixed, &state.ids, &state.built, state.generation) {
+            Ok((snapshot, built)) => {
+                (state.snapshot, state.built) = (Arc::new(snapshot), built);
+                if let Err(e) = self.dataplane.publish(state.snapshot.clone()) {
+                    tracing::error!("the previous configuration has not reached all workers yet: {e}");
+                }
+            }
+            Err(e) => tracing::error!("the previous configuration cannot be built again: {e}"),
+        }
+    }
+
+    fn connections(&self) -> u64 {
+        self.dataplane.shared().iter().map(|worker| u64::from(worker.connections())).sum()
+    }
+
+    fn zero(&self, service: Option<ServiceKey>) -> Result<Applied, Error> {
+        let mut state = self.state.lock();
+        let State { config, ids, baselines, snapshot, .. } = &mut *state;
+        if let Some(key) = service {
+            ids.service(&key).ok_or_else(|| not_found(format!("service {key}")))?;
+        }
+        let zeroed = config.services.iter().filter(|s| service.is_none_or(|key| s.spec.key() == key));
+        let (mut services, mut dests) = (Vec::new(), Vec::new());
+        for entry in zeroed {
+            let key = entry.spec.key();
+            services.extend(ids.service(&key));
+            dests.extend(entry.dests.iter().filter_map(|dest| ids.dest(&key, &dest.key())));
+        }
+        baselines.mark(self.dataplane.shared(), &services, &dests);
+        if service.is_none() {
+            baselines.mark_total(self.dataplane.shared());
+        }
+        Ok(Applied { generation: snapshot.generation, ..Applied::default() })
+    }
+
+    fn list_connections(
+        &self,
+        service: Option<ServiceKey>,
+        limit: Option<u64>,
+        part: &mut dyn FnMut(Reply) -> io::Result<()>,
+    ) -> Result<Reply, Error> {
+        if let Some(key) = service {
+            self.known(&key)?;
+        }
+        let mut left = limit.unwrap_or(u64::MAX);
+        let mut each = |mut batch: Vec<api::ConnView>| {
+            batch.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            left -= batch.len() as u64;
+            let sent = send_list(batch, Reply::Connections, part).and_then(&mut *part);
+            if sent.is_err() || left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        if limit != Some(0) {
+            self.dataplane.connections(service, &mut each).map_err(|e| refused(&e))?;
+        }
+        Ok(Reply::Connections(Vec::new()))
+    }
+
+    fn known(&self, key: &ServiceKey) -> Result<ipvs::ServiceId, Error> {
+        self.state.lock().ids.service(key).ok_or_else(|| not_found(format!("service {key}")))
+    }
+
+    fn count_connections(&self, service: Option<ServiceKey>) -> Result<u64, Error> {
+        let Some(key) = service else { return Ok(self.connections()) };
+        self.known(&key)?;
+        let state = self.state.lock();
+        Ok(views::connections_of(&state, self.dataplane.shared(), &key))
+    }
+
+    fn flush_connections(&self, service: Option<ServiceKey>) -> Result<u64, Error> {
+        let id = service.map(|key| self.known(&key)).transpose()?;
+        self.dataplane.flush_connections(id).map_err(|e| refused(&e))
+    }
+
+    fn flush_neighbours(&self, interface: Option<String>) -> Result<Applied, Error> {
+        let snapshot = self.state.lock().snapshot.clone();
+        let iface = interface.map(|name| {
+            let found = snapshot.net.ifaces().iter().find(|iface| *iface.name == *name);
+            found.map(|iface| iface.id).ok_or_else(|| not_found(format!("interface {name}")))
+        });
+        self.dataplane.flush_neighbours(iface.transpose()?).map_err(|e| refused(&e))?;
+        Ok(Applied { generation: snapshot.generation, ..Applied::default() })
+    }
+
+    fn total(&self) -> api::TotalView {
+        let state = self.state.lock();
+        let shared = self.dataplane.shared();
+        let packets = self
+            .dataplane
+            .workers()
+            .iter()
+            .fold(api::PacketCounters::default(), |sum, w| sum.plus(w.packets));
+        api::TotalView {
+            version: self.version.to_owned(),
+            uptime_ms: self.started.elapsed().as_millis() as u64,
+            generation: state.snapshot.generation,
+            services: state.config.services.len() as u32,
+            destinations: state.config.services.iter().map(|s| s.dests.len() as u32).sum(),
+            connections: self.connections(),
+            connections_limit: u64::from(state.config.limits.connections),
+            traffic: state.baselines.total(shared),
+            packets,
+        }
+    }
+}
+
+impl Handler for Control {
+    fn handle(
+        &self,
+        request: Request,
+        part: &mut dyn FnMut(Reply) -> io::Result<()>,
+    ) -> Result<Reply, Error> {
+        let shared = self.dataplane.shared();
+        let reply = match request {
+            Request::ServiceList => Reply::Services(views::services(&self.state.lock(), shared, None)),
+            Request::ServiceShow { service } => {
+                self.known(&service)?;
+                Reply::Services(views::services(&self.state.lock(), shared, Some(service)))
+            }
+            Request::DestList { service } => {
+                self.known(&service)?;
+                let services = views::services(&self.state.lock(), shared, Some(service));
+                Reply::Destinations(services.into_iter().flat_map(|s| s.destinations).collect())
+            }
+            Request::ServiceZero { service } => Reply::Applied(self.zero(service)?),
+            Request::PoolList => Reply::Pools(views::pools(&self.state.lock())),
+            Request::AddressList => Reply::Addresses(views::addresses(&self.state.lock())),
+            Request::RouteList => Reply::Routes(views::routes(&self.state.lock())),
+            Request::NeighbourList => {
+                let snapshot = self.state.lock().snapshot.clone();
+                let samples = self.dataplane.neighbours().map_err(|e| refused(&e))?;
+                Reply::Neighbours(views::neighbours(&snapshot, samples))
+            }
+            Request::NeighbourFlush { interface } => Reply::Applied(self.flush_neighbours(interface)?),
+            Request::ConnList { service, limit } => self.list_connections(service, limit, part)?,
+            Request::ConnCount { service } => {
+                Reply::ConnCount(api::ConnCount { connections: self.count_connections(service)? })
+            }
+            Request::ConnFlush { service } => {
+                Reply::ConnCount(api::ConnCount { connections: self.flush_connections(service)? })
+            }
+            Request::WorkerList => {
+                let limit = self.state.lock().config.limits.connections;
+                Reply::Workers(views::workers(self.dataplane.workers(), shared, limit))
+            }
+            Request::PortList => {
+                let samples = self.dataplane.ports().map_err(|e| refused(&e))?;
+                Reply::Ports(views::ports(&self.state.lock().config, samples))
+            }
+            Request::DropList => Reply::Drops(views::drops(&self.dataplane.workers())),
+            Request::TotalShow => Reply::Total(self.total()),
+            Request::ConfigShow => Reply::Config(ConfigText { text: to_toml(&self.config()) }),
+            Request::ConfigCheck { name, text } => Reply::Checked(parse(&name, &text).diagnostics),
+            Request::ConfigApply { name, text } => Reply::Applied(self.apply(&name, &text)?),
+            Request::ConfigReload => Reply::Applied(self.reload()?),
+            change => Reply::Applied(self.change(change)?),
+        };
+        in_parts(reply, part)
+    }
+}
+
+/// Sends all but the last piece of a long list or text.
+fn in_parts(reply: Reply, part: &mut dyn FnMut(Reply) -> io::Result<()>) -> Result<Reply, Error> {
+    match reply {
+        Reply::Services(all) => send_list(all, Reply::Services, part),
+        Reply::Destinations(all) => send_list(all, Reply::Destinations, part),
+        Reply::Addresses(all) => send_list(all, Reply::Addresses, part),
+        Reply::Routes(all) => send_list(all, Reply::Routes, part),
+        Reply::Neighbours(all) => send_list(all, Reply::Neighbours, part),
+        Reply::Checked(all) => send_list(all, Reply::Checked, part),
+        Reply::Config(ConfigText { text }) => send_text(&text, part),
+        short => return Ok(short),
+    }
+    .map_err(|e| Error::new(ErrorCode::Internal, format!("the client is gone: {e}")))
+}
+
+/// Services carry many destinations each, so that a part is bounded by elements and each element by its own size.
+fn send_list<T>(
+    all: Vec<T>,
+    wrap: impl Fn(Vec<T>) -> Reply,
+    part: &mut dyn FnMut(Reply) -> io::Result<()>,
+) -> io::Result<Reply> {
+    let mut rest = all.into_iter();
+    loop {
+        let piece: Vec<T> = rest.by_ref().take(api::codec::PART_ELEMENTS).collect();
+        if rest.len() == 0 {
+            return Ok(wrap(piece));
+        }
+        part(wrap(piece))?;
+    }
+}
+
+const TEXT_PART_BYTES: usize = 1 << 20;
+
+fn send_text(text: &str, part: &mut dyn FnMut(Reply) -> io::Result<()>) -> io::Result<Reply> {
+    let wrap = |text: &str| Reply::Config(ConfigText { text: text.to_owned() });
+    let mut rest = text;
+    while rest.len() > TEXT_PART_BYTES {
+        let (piece, more) = rest.split_at(rest.floor_char_boundary(TEXT_PART_BYTES));
+        part(wrap(piece))?;
+        rest = more;
+    }
+    Ok(wrap(rest))
+}
+
+pub(crate) fn refused(error: &DataplaneError) -> Error {
+    match error {
+        DataplaneError::Timeout { worker, .. } => {
+            Error::new(ErrorCode::Timeout, error.to_string()).about(format!("worker {worker}"))
+        }
+        DataplaneError::Port { port, .. } => Error::new(ErrorCode::Internal, error.to_string()).about(port),
+        DataplaneError::Stopping => Error::new(ErrorCode::Internal, error.to_string()),
+    }
+}
+
+/// The first error refuses the request; otherwise its warnings. A request has no lines.
+fn request_issues(issues: Vec<Issue>) -> Result<Vec<Diagnostic>, Error> {
+    if let Some(issue) = issues.iter().find(|issue| issue.severity == Severity::Error) {
+        let code = match issue.kind {
+            IssueKind::Invalid => ErrorCode::Invalid,
+            IssueKind::Exists => ErrorCode::Exists,
+            IssueKind::NotFound => ErrorCode::NotFound,
+            IssueKind::Limit => ErrorCode::Limit,
+        };
+        let about = if issue.subject.is_empty() { issue.place.to_string() } else { issue.subject.clone() };
+        let message = match issue.place.key {
+            "" => issue.message.clone(),
+            key => format!("{key}: {}", issue.message),
+        };
+        let message = if issue.subject.is_empty() { message } else { format!("{about}: {message}") };
+        return Err(Error::new(code, message).about(about));
+    }
+    Ok(issues.into_iter().map(warning).collect())
+}
+
+fn warning(issue: Issue) -> Diagnostic {
+    let Issue { severity, place, subject, message, .. } = issue;
+    let path = if subject.is_empty() { place.to_string() } else { format!("{subject}: {}", place.key) };
+    Diagnostic { severity, file: String::new(), line: 0, column: 0, path, message }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,484 @@
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use api::{ChangeKind, ConnView, DestEdit, PacketCounters, ServiceEdit};
+use inet::IfaceId;
+use ipvs::{DestId, ServiceId, WorkerShared};
+
+use super::*;
+use crate::dataplane::{NeighbourSample, PortSample, WorkerSample};
+
+const CONTRACT: &str = include_str!("../../fixtures/contract.toml");
+
+/// Two workers that switch at once, or, while told so, the second one never.
+struct Fake {
+    shared: Vec<Arc<WorkerShared>>,
+    published: Mutex<Vec<Arc<Snapshot>>>,
+    stuck_until: AtomicU64,
+    connections: Mutex<Vec<ConnView>>,
+}
+
+impl Fake {
+    fn last(&self) -> Arc<Snapshot> {
+        self.published.lock().last().cloned().unwrap()
+    }
+}
+
+impl Dataplane for Fake {
+    fn publish(&self, snapshot: Arc<Snapshot>) -> Result<(), DataplaneError> {
+        let generation = snapshot.generation;
+        self.published.lock().push(snapshot);
+        if generation < self.stuck_until.load(Ordering::Relaxed) {
+            return Err(DataplaneError::Timeout { worker: 1, waited_ms: 1000 });
+        }
+        Ok(())
+    }
+    fn shared(&self) -> &[Arc<WorkerShared>] {
+        &self.shared
+    }
+    fn workers(&self) -> Vec<WorkerSample> {
+        let packets = PacketCounters { rx: 5, tx: 4, dropped: 1, ..PacketCounters::default() };
+        let mut drops = vec![0; inet::DropReason::COUNT];
+        drops[inet::DropReason::NoRoute as usize] = 1;
+        let sample = WorkerSample { packets, drops, busy_percent: 12.5, ..WorkerSample::default() };
+        vec![sample.clone(), sample]
+    }
+    fn ports(&self) -> Result<Vec<PortSample>, DataplaneError> {
+        Err(DataplaneError::Port { port: "wan".into(), reason: "gone".into() })
+    }
+    fn connections(
+        &self,
+        _: Option<ServiceKey>,
+        each: &mut dyn FnMut(Vec<ConnView>) -> ControlFlow<()>,
+    ) -> Result<(), DataplaneError> {
+        for batch in self.connections.lock().chunks(100) {
+            if each(batch.to_vec()).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+    fn flush_connections(&self, service: Option<ServiceId>) -> Result<u64, DataplaneError> {
+        Ok(if service.is_some() { 1 } else { 2 })
+    }
+    fn neighbours(&self) -> Result<Vec<NeighbourSample>, DataplaneError> {
+        let state = api::NeighbourState::Stale;
+        let address = "10.0.2.9".parse().unwrap();
+        Ok(vec![NeighbourSample { worker: 1, iface: IfaceId(1), address, mac: None, state, age_ms: 7 }])
+    }
+    fn flush_neighbours(&self, _: Option<IfaceId>) -> Result<(), DataplaneError> {
+        Ok(())
+    }
+}
+
+fn start_with(config: Config) -> (Control, Arc<Fake>) {
+    let macs = (0..config.ports.len()).map(|i| Mac([2, 0, 0, 0, 0, i as u8])).collect();
+    let prepared = Prepared::new(config, macs, [7; 16]).unwrap();
+    let shared = vec![
+        Arc::new(WorkerShared::new(&prepared.limits())),
+        Arc::new(WorkerShared::new(&prepared.limits())),
+    ];
+    let fake = Arc::new(Fake {
+        shared,
+        published: Mutex::new(vec![prepared.snapshot()]),
+        stuck_until: AtomicU64::new(0),
+        connections: Mutex::new(Vec::new()),
+    });
+    (Control::start(prepared, fake.clone(), Path::new("/nonexistent/rvs.toml"), "0.1.0"), fake)
+}
+
+fn start() -> (Control, Arc<Fake>) {
+    start_with(parse("contract.toml", CONTRACT).config.unwrap())
+}
+
+fn ask(control: &Control, request: &str) -> Result<Reply, Error> {
+    let line = format!(r#"{{"version":1,"request":{request}}}"#);
+    let request = api::codec::read_request(line.as_bytes()).unwrap();
+    let mut parts: Option<Reply> = None;
+    let last = control.handle(request, &mut |part| {
+        match &mut parts {
+            None => parts = Some(part),
+            Some(all) => all.append(part).unwrap(),
+        }
+        Ok(())
+    })?;
+    match parts {
+        None => Ok(last),
+        Some(mut all) => {
+            all.append(last).unwrap();
+            Ok(all)
+        }
+    }
+}
+
+fn applied(control: &Control, request: &str) -> Vec<String> {
+    let Reply::Applied(applied) = ask(control, request).unwrap() else { panic!("{request} is no change") };
+    let text = |c: &api::Change| {
+        let kind = match c.kind {
+            ChangeKind::Added => '+',
+            ChangeKind::Changed => '~',
+            ChangeKind::Removed => '-',
+        };
+        let detail = c.detail.as_ref().map_or(String::new(), |d| format!(": {d}"));
+        format!("{kind} {}{detail}", c.item)
+    };
+    applied.changes.iter().map(text).collect()
+}
+
+const WEB: &str = r#"{"protocol":"tcp","address":"192.0.2.100","port":80}"#;
+const DNS: &str = r#"{"protocol":"udp","address":"2001:db8::100","port":53}"#;
+
+fn dest(address: &str, port: u16) -> String {
+    format!(r#"{{"address":"{address}","port":{port},"method":"nat","weight":1}}"#)
+}
+
+fn dest_id(control: &Control, service: &str, dest: &str) -> Option<DestId> {
+    control.state.lock().ids.dest(&service.parse().unwrap(), &dest.parse().unwrap())
+}
+
+#[test]
+fn each_change_is_published_once_and_reported() {
+    let (control, fake) = start();
+    let cases: Vec<(String, &[&str])> = vec![
+        (r#"{"op":"service_add","service":{"protocol":"tcp","address":"192.0.2.100","port":443,"scheduler":"rr"}}"#.into(), &["+ service tcp 192.0.2.100:443"]),
+        (format!(r#"{{"op":"service_edit","service":{WEB},"edit":{{"scheduler":"lc"}}}}"#), &["~ service tcp 192.0.2.100:80: scheduler wrr → lc"]),
+        (format!(r#"{{"op":"dest_add","service":{WEB},"dest":{}}}"#, dest("10.0.2.13", 80)), &["+ destination 10.0.2.13:80 of tcp 192.0.2.100:80"]),
+        (format!(r#"{{"op":"dest_edit","service":{WEB},"dest":{{"address":"10.0.2.13","port":80}},"edit":{{"weight":5,"method":"dr"}}}}"#), &["~ destination 10.0.2.13:80 of tcp 192.0.2.100:80: method nat → dr, weight 1 → 5"]),
+        (format!(r#"{{"op":"dest_delete","service":{WEB},"dest":{{"address":"10.0.2.13","port":80}}}}"#), &["- destination 10.0.2.13:80 of tcp 192.0.2.100:80"]),
+        (format!(r#"{{"op":"service_delete","service":{DNS}}}"#), &["- service udp [2001:db8::100]:53"]),
+        (r#"{"op":"pool_add","pool":{"name":"lan","addresses":["10.0.2.210-10.0.2.219"]}}"#.into(), &["~ local pool lan: 10.0.2.200-10.0.2.203 2001:db8:2::200 on lan ports 1024-65535 → 10.0.2.200-10.0.2.203 2001:db8:2::200 10.0.2.210-10.0.2.219 on lan ports 1024-65535"]),
+        (r#"{"op":"pool_delete","pool":"lan","addresses":["10.0.2.212-10.0.2.219","2001:db8:2::200"]}"#.into(), &["~ local pool lan: 10.0.2.200-10.0.2.203 2001:db8:2::200 10.0.2.210-10.0.2.219 on lan ports 1024-65535 → 10.0.2.200-10.0.2.203 10.0.2.210-10.0.2.211 on lan ports 1024-65535"]),
+        (r#"{"op":"pool_add","pool":{"name":"wan","interface":"wan","addresses":["192.0.2.200"]}}"#.into(), &["+ local pool wan"]),
+        (r#"{"op":"pool_delete","pool":"wan","addresses":["192.0.2.200"]}"#.into(), &["- local pool wan"]),
+        (r#"{"op":"address_add","address":{"interface":"wan.100","cidr":"198.51.100.1/24"}}"#.into(), &["+ address 198.51.100.1/24 on wan.100"]),
+        (r#"{"op":"route_add","route":{"to":"203.0.113.0/24","via":"198.51.100.9"}}"#.into(), &["+ route 203.0.113.0/24 via 198.51.100.9"]),
+        (r#"{"op":"route_delete","route":{"to":"203.0.113.0/24"}}"#.into(), &["- route 203.0.113.0/24 via 198.51.100.9"]),
+        (r#"{"op":"route_delete","route":{"to":"default"}}"#.into(), &["- route default via 192.0.2.254"]),
+        (r#"{"op":"address_delete","address":{"interface":"wan.100","cidr":"198.51.100.1/24"}}"#.into(), &["- address 198.51.100.1/24 on wan.100"]),
+        (r#"{"op":"neighbour_add","neighbour":{"interface":"lan","address":"10.0.2.12","mac":"02:00:00:00:00:0c"}}"#.into(), &["+ neighbour 10.0.2.12 on lan"]),
+        (r#"{"op":"neighbour_delete","neighbour":{"interface":"lan","address":"10.0.2.12"}}"#.into(), &["- neighbour 10.0.2.12 on lan"]),
+        (r#"{"op":"service_flush"}"#.into(), &["- service tcp 192.0.2.100:80", "- service tcp 192.0.2.100:443"]),
+        (r#"{"op":"service_flush"}"#.into(), &[]),
+    ];
+    let mut generation = 1;
+    for (request, want) in cases {
+        assert_eq!(applied(&control, &request), want, "{request}");
+        generation += u64::from(!want.is_empty());
+        assert_eq!(fake.last().generation, generation, "{request}");
+    }
+    assert!(fake.last().services.is_empty());
+}
+
+#[test]
+fn each_refusal_has_its_code_and_changes_nothing() {
+    let (control, fake) = start();
+    let before = control.config();
+    let cases: Vec<(String, ErrorCode, &str)> = vec![
+        (r#"{"op":"service_add","service":{"protocol":"tcp","address":"192.0.2.100","port":80,"scheduler":"rr"}}"#.into(), ErrorCode::Exists, "service tcp 192.0.2.100:80 is there already"),
+        (r#"{"op":"service_add","service":{"protocol":"tcp","address":"192.0.2.100","port":0,"scheduler":"rr"}}"#.into(), ErrorCode::Invalid, "service tcp 192.0.2.100:0: port: found port 0, expected 1 to 65535"),
+        (r#"{"op":"service_show","service":{"protocol":"udp","address":"192.0.2.100","port":80}}"#.into(), ErrorCode::NotFound, "there is no service udp 192.0.2.100:80"),
+        (format!(r#"{{"op":"service_edit","service":{WEB},"edit":{{"local_pool":"lam"}}}}"#), ErrorCode::NotFound, "local_pool: found unknown local pool \"lam\", did you mean \"lan\"?"),
+        (format!(r#"{{"op":"dest_add","service":{DNS},"dest":{}}}"#, dest("2001:db8:2::11", 53)), ErrorCode::Exists, "destination [2001:db8:2::11]:53 of udp [2001:db8::100]:53 is there already"),
+        (format!(r#"{{"op":"dest_add","service":{WEB},"dest":{}}}"#, dest("2001:db8:2::11", 80)), ErrorCode::Invalid, "destination [2001:db8:2::11]:80 of tcp 192.0.2.100:80: address: found 2001:db8:2::11 with nat, expected the service's family: only tunnel mixes"),
+        (format!(r#"{{"op":"dest_delete","service":{WEB},"dest":{{"address":"10.0.2.11","port":81}}}}"#), ErrorCode::NotFound, "there is no destination 10.0.2.11:81 of tcp 192.0.2.100:80"),
+        (format!(r#"{{"op":"dest_edit","service":{WEB},"dest":{{"address":"10.0.2.11","port":80}},"edit":{{"weight":65536}}}}"#), ErrorCode::Invalid, "destination 10.0.2.11:80 of tcp 192.0.2.100:80: weight: found 65536, expected an integer from 0 to 65535"),
+        (r#"{"op":"pool_add","pool":{"name":"new","addresses":["10.0.2.99"]}}"#.into(), ErrorCode::Invalid, "local pool new is new: say its interface"),
+        (r#"{"op":"pool_add","pool":{"name":"a b","interface":"lan","addresses":["10.0.2.99"]}}"#.into(), ErrorCode::Invalid, "found \"a b\", expected a name of 1 to 63 letters, digits, `.`, `_`, `-`"),
+        (r#"{"op":"pool_delete","pool":"lan","addresses":["10.0.2.203-10.0.2.204"]}"#.into(), ErrorCode::NotFound, "there is no address 10.0.2.203-10.0.2.204 in local pool lan"),
+        (r#"{"op":"pool_delete","pool":"lan","addresses":["10.0.2.200-10.0.2.203","2001:db8:2::200"]}"#.into(), ErrorCode::NotFound, "local_pool: found unknown local pool \"lan\""),
+        (r#"{"op":"address_add","address":{"interface":"lan","cidr":"192.0.2.100/32"}}"#.into(), ErrorCode::Exists, "cidr: found 192.0.2.100 twice, first on \"wan\""),
+        (r#"{"op":"address_delete","address":{"interface":"wan","cidr":"192.0.2.1/24"}}"#.into(), ErrorCode::Invalid, "via: found 192.0.2.254, expected a gateway in the prefix of an [[address]]"),
+        (r#"{"op":"route_add","route":{"to":"default","via":"192.0.2.9"}}"#.into(), ErrorCode::Exists, "route default is there already"),
+        (r#"{"op":"route_delete","route":{"to":"10.0.0.0/8"}}"#.into(), ErrorCode::NotFound, "there is no route 10.0.0.0/8"),
+        (r#"{"op":"neighbour_flush","interface":"eth0"}"#.into(), ErrorCode::NotFound, "there is no interface eth0"),
+        (r#"{"op":"port_list"}"#.into(), ErrorCode::Internal, "port \"wan\": gone"),
+        (r#"{"op":"config_reload"}"#.into(), ErrorCode::Invalid, "cannot read /nonexistent/rvs.toml"),
+        (r#"{"op":"config_apply","name":"f","text":"x = 1"}"#.into(), ErrorCode::InvalidConfig, "f has 2 errors"),
+    ];
+    for (request, code, message) in &cases {
+        let error = ask(&control, request).unwrap_err();
+        assert_eq!(error.code, *code, "{request}: {error}");
+        assert!(error.message.starts_with(message), "{request}: {error}");
+    }
+    assert_eq!(control.config(), before);
+    assert_eq!(fake.published.lock().len(), 1);
+}
+
+#[test]
+fn reload_applies_only_what_differs() {
+    let (control, fake) = start();
+    let first = fake.last();
+    let text = CONTRACT
+        .replace("upper_threshold = 100", "upper_threshold = 200")
+        .replace("udp_timeout_s = 300", "udp_timeout_s = 301");
+    let result = control.apply("f", &text).unwrap();
+    let items: Vec<String> =
+        result.changes.iter().map(|c| format!("{}: {}", c.item, c.detail.as_deref().unwrap())).collect();
+    assert_eq!(
+        items,
+        [
+            "ipvs.udp_timeout_s: 300 → 301",
+            "destination [2001:db8:2::11]:53 of udp [2001:db8::100]:53: upper_threshold 100 → 200"
+        ]
+    );
+    let second = fake.last();
+    assert!(Arc::ptr_eq(
+        first.services.shared(ServiceId(0)).unwrap(),
+        second.services.shared(ServiceId(0)).unwrap()
+    ));
+    let (was, is) =
+        (first.services.service(ServiceId(1)).unwrap(), second.services.service(ServiceId(1)).unwrap());
+    assert!(is.epoch > was.epoch && was.dests[0].id == is.dests[0].id && is.dests[0].upper == 200);
+    assert_eq!(second.timeouts.udp_ms, 301_000);
+    assert_eq!(control.apply("f", &text).unwrap().changes, []);
+    assert_eq!(fake.published.lock().len(), 2);
+}
+
+#[test]
+fn what_is_fixed_at_start_is_refused_by_name() {
+    let (control, fake) = start();
+    for (from, to, want) in [
+        (
+            "count = 1 ",
+            "count = 2 ",
+            "[workers] takes effect only when rvsd is restarted (count = 1 → count = 2)",
+        ),
+        (
+            "memory_mib = 512",
+            "memory_mib = 513",
+            "[dpdk] takes effect only when rvsd is restarted (memory_mib = 512 → memory_mib = 513)",
+        ),
+        (
+            "services = 4096",
+            "services = 4097",
+            "[limits] takes effect only when rvsd is restarted (services = 4096 → services = 4097)",
+        ),
+        (
+            "log = \"info\"",
+            "log = \"warn\"",
+            "[daemon] takes effect only when rvsd is restarted (log = \"info\" → log = \"warn\")",
+        ),
+        (
+            "mtu = 1500",
+            "mtu = 1400",
+            "[[port]] takes effect only when rvsd is restarted (mtu = 1500 → mtu = 1400)",
+        ),
+        (
+            "id = 100",
+            "id = 101",
+            "[[vlan]] other than adding at the end takes effect only when rvsd is restarted (id = 100 → id = 101)",
+        ),
+    ] {
+        assert!(CONTRACT.contains(from), "{from}");
+        let error = control.apply("f", &CONTRACT.replacen(from, to, 1)).unwrap_err();
+        assert_eq!((error.code, error.message.as_str()), (ErrorCode::RestartRequired, want));
+    }
+    let steering = CONTRACT.replace("nat = \"address\"", "nat = \"endpoint\"");
+    fake.shared[1].set_connections(3);
+    let error = control.apply("f", &steering).unwrap_err();
+    assert_eq!(
+        error.message,
+        "[steering] cannot change while there are connections (3 now): flush them first"
+    );
+    assert_eq!(fake.published.lock().len(), 1);
+    fake.shared[1].set_connections(0);
+    assert_eq!(control.apply("f", &steering).unwrap().changes.len(), 1);
+}
+
+#[test]
+fn a_worker_that_does_not_switch_leaves_the_state_as_it_was() {
+    let (control, fake) = start();
+    let before = control.config();
+    fake.stuck_until.store(3, Ordering::Relaxed);
+    let add = format!(r#"{{"op":"dest_add","service":{WEB},"dest":{}}}"#, dest("10.0.2.13", 80));
+    let error = ask(&control, &add).unwrap_err();
+    assert_eq!((error.code, error.what.as_deref()), (ErrorCode::Timeout, Some("worker 1")));
+    assert_eq!(control.config(), before);
+    let last = fake.last();
+    assert_eq!((last.generation, last.services.service(ServiceId(0)).unwrap().dests.len()), (3, 1));
+    assert_eq!(dest_id(&control, "tcp 192.0.2.100:80", "10.0.2.13:80"), None);
+    assert_eq!(applied(&control, &add).len(), 1);
+    assert_eq!(fake.last().generation, 4);
+}
+
+#[test]
+fn ids_are_resumed_while_in_use_and_reused_only_afterwards() {
+    let (control, fake) = start();
+    let (web, one) = ("tcp 192.0.2.100:80", "10.0.2.13:80");
+    let add = |address| format!(r#"{{"op":"dest_add","service":{WEB},"dest":{}}}"#, dest(address, 80));
+    let delete = |address: &str| {
+        format!(r#"{{"op":"dest_delete","service":{WEB},"dest":{{"address":"{address}","port":80}}}}"#)
+    };
+    applied(&control, &add("10.0.2.13"));
+    let id = dest_id(&control, web, one).unwrap();
+    let counters = fake.shared[1].dest(id).unwrap();
+    counters.bind(true);
+    counters.traffic.count_in(60);
+    applied(&control, &delete("10.0.2.13"));
+    applied(&control, &add("10.0.2.14"));
+    assert_ne!(dest_id(&control, web, "10.0.2.14:80"), Some(id), "a connection still names it");
+    let count =
+        |control: &Control| ask(control, &format!(r#"{{"op":"conn_count","service":{WEB}}}"#)).unwrap();
+    assert_eq!(
+        count(&control),
+        Reply::ConnCount(api::ConnCount { connections: 1 }),
+        "removed ones count too"
+    );
+    applied(&control, &add("10.0.2.13"));
+    assert_eq!(dest_id(&control, web, one), Some(id), "resumed");
+    let packets = |control: &Control, dest: &str| {
+        let Reply::Destinations(dests) =
+            ask(control, &format!(r#"{{"op":"dest_list","service":{WEB}}}"#)).unwrap()
+        else {
+            panic!("no destinations")
+        };
+        dests.iter().find(|d| d.spec.key().to_string() == dest).unwrap().traffic.packets_in
+    };
+    assert_eq!(packets(&control, one), 1, "its counters go on");
+    applied(&control, &delete("10.0.2.13"));
+    counters.unbind(true);
+    applied(&control, &add("10.0.2.15"));
+    assert_eq!(dest_id(&control, web, "10.0.2.15:80"), Some(id), "reused");
+    assert_eq!(packets(&control, "10.0.2.15:80"), 0, "starts at zero");
+    counters.traffic.count_in(60);
+    assert_eq!(packets(&control, "10.0.2.15:80"), 1);
+}
+
+#[test]
+fn a_full_table_says_so_and_a_service_id_waits_for_its_destinations() {
+    let mut config = parse("contract.toml", CONTRACT).config.unwrap();
+    config.limits.destinations = 3;
+    config.limits.services = 2;
+    let (control, fake) = start_with(config);
+    let id = dest_id(&control, "udp [2001:db8::100]:53", "10.0.2.12:53").unwrap();
+    fake.shared[0].dest(id).unwrap().bind(false);
+    applied(&control, &format!(r#"{{"op":"service_delete","service":{DNS}}}"#));
+    let other = r#"{"op":"service_add","service":{"protocol":"tcp","address":"192.0.2.100","port":81,"scheduler":"rr"}}"#;
+    let error = ask(&control, other).unwrap_err();
+    assert_eq!((error.code, error.what.as_deref()), (ErrorCode::Limit, Some("limits.services")));
+    assert_eq!(
+        error.message,
+        "no services can be added: limits.services = 2, and 1 removed ones still have connections"
+    );
+    fake.shared[0].dest(id).unwrap().unbind(false);
+    assert_eq!(applied(&control, other), ["+ service tcp 192.0.2.100:81"]);
+}
+
+#[test]
+fn zero_is_remembered_here_and_workers_only_add() {
+    let (control, fake) = start();
+    let count = || {
+        for shared in &fake.shared {
+            shared.service(ServiceId(0)).unwrap().count_in(100);
+            shared.dest(DestId(0)).unwrap().traffic.count_in(100);
+            shared.total.count_in(100);
+        }
+    };
+    let seen = || {
+        let Reply::Services(services) = ask(&control, r#"{"op":"service_list"}"#).unwrap() else {
+            panic!("no services")
+        };
+        let Reply::Total(total) = ask(&control, r#"{"op":"total_show"}"#).unwrap() else {
+            panic!("no total")
+        };
+        (
+            services[0].traffic.bytes_in,
+            services[0].destinations[0].traffic.packets_in,
+            total.traffic.packets_in,
+        )
+    };
+    count();
+    assert_eq!(seen(), (200, 2, 2));
+    ask(&control, &format!(r#"{{"op":"service_zero","service":{WEB}}}"#)).unwrap();
+    assert_eq!(seen(), (0, 0, 2));
+    count();
+    assert_eq!(seen(), (200, 2, 4));
+    ask(&control, r#"{"op":"service_zero","service":null}"#).unwrap();
+    assert_eq!(seen(), (0, 0, 0));
+    assert_eq!(fake.shared[0].total.read().in_pkts, 2);
+}
+
+#[test]
+fn views_name_things_as_the_configuration_does() {
+    let (control, _) = start();
+    let lines = |request: &str| serde_json::to_string(&ask(&control, request).unwrap()).unwrap();
+    let addresses = lines(r#"{"op":"address_list"}"#);
+    assert!(
+        addresses.contains(r#"{"interface":"wan","cidr":"192.0.2.100/32","role":"host"}"#),
+        "{addresses}"
+    );
+    assert!(
+        addresses.contains(r#"{"interface":"lan","cidr":"10.0.2.203/32","role":"local_pool","pool":"lan"}"#),
+        "{addresses}"
+    );
+    let routes = lines(r#"{"op":"route_list"}"#);
+    assert!(routes.contains(r#"{"to":"0.0.0.0/0","via":"192.0.2.254","interface":"wan","source":null,"mtu":null,"origin":"static"}"#), "{routes}");
+    assert!(
+        routes.contains(
+            r#""to":"10.0.2.0/24","via":null,"interface":"lan","source":null,"mtu":null,"origin":"connected""#
+        ),
+        "{routes}"
+    );
+    assert!(lines(r#"{"op":"pool_list"}"#).contains(r#""services":1"#));
+    assert!(lines(r#"{"op":"neighbour_list"}"#).contains(r#""worker":1,"interface":"lan""#));
+    assert!(lines(r#"{"op":"worker_list"}"#).contains(r#""connections_limit":500000"#));
+    assert!(lines(r#"{"op":"total_show"}"#).contains(r#""rx":10"#));
+    let Reply::Drops(drops) = ask(&control, r#"{"op":"drop_list"}"#).unwrap() else { panic!("no drops") };
+    assert_eq!(drops.len(), inet::DropReason::COUNT);
+    let no_route = drops.iter().find(|d| d.reason == "no_route").unwrap();
+    assert_eq!((no_route.count, no_route.workers.as_slice()), (2, &[1, 1][..]));
+    let Reply::Config(shown) = ask(&control, r#"{"op":"config_show"}"#).unwrap() else { panic!("no text") };
+    assert_eq!(control.apply("shown", &shown.text).unwrap().changes, []);
+}
+
+#[test]
+fn connections_come_in_parts_up_to_the_limit() {
+    let (control, fake) = start();
+    let one = ConnView {
+        worker: 0,
+        protocol: api::Protocol::Tcp,
+        client: "198.51.100.1:4000".parse().unwrap(),
+        service: "192.0.2.100:80".parse().unwrap(),
+        local: None,
+        destination: "10.0.2.11:80".parse().unwrap(),
+        method: api::Method::Nat,
+        state: "ESTABLISHED".into(),
+        expires_in_ms: 900_000,
+        packets_in: 1,
+        flags: api::ConnFlags::default(),
+    };
+    *fake.connections.lock() = vec![one; 1000];
+    for (limit, want) in [("null", 1000), ("0", 0), ("1", 1), ("100", 100), ("250", 250), ("5000", 1000)] {
+        let reply =
+            ask(&control, &format!(r#"{{"op":"conn_list","service":null,"limit":{limit}}}"#)).unwrap();
+        let Reply::Connections(all) = reply else { panic!("no connections") };
+        assert_eq!(all.len(), want, "limit {limit}");
+    }
+}
+
+#[test]
+fn ten_thousand_services_start_and_change_quickly() {
+    let config = crate::config::tests::many_services(10_000, 10);
+    let begin = Instant::now();
+    let (control, fake) = start_with(config);
+    let started = begin.elapsed();
+    let key: ServiceKey = "tcp 203.0.0.0:1".parse().unwrap();
+    let edit = Request::ServiceEdit {
+        service: key,
+        edit: ServiceEdit { scheduler: Some(api::Scheduler::Rr), local_pool: None },
+    };
+    let begin = Instant::now();
+    assert_eq!(control.change(edit).unwrap().changes.len(), 1);
+    let edited = begin.elapsed();
+    assert!(started < Duration::from_secs(5) && edited < Duration::from_secs(1), "{started:?} {edited:?}");
+    let published = fake.published.lock().clone();
+    let kept = (published[0].services.iter())
+        .zip(published[1].services.iter())
+        .filter(|(a, b)| Arc::ptr_eq(a, b))
+        .count();
+    assert_eq!(kept, 9_999);
+    let unchanged =
+        Request::DestEdit { service: key, dest: "10.0.0.1:8080".parse().unwrap(), edit: DestEdit::default() };
+    assert_eq!(control.change(unchanged).unwrap().changes, []);
+}

@@ -1,0 +1,217 @@
+//! What each changing request does to a copy of the desired state.
+//!
+//! Only what is there and what is not is decided here; whether the result can be is for
+//! [`check`](crate::config) to say.
+
+use std::sync::Arc;
+
+use api::{
+    AddrRange, DestEdit, DestKey, Error, ErrorCode, PoolSpec, Request, RouteKey, ServiceEdit, ServiceKey,
+};
+
+use crate::config::{Config, Pool, Service, route_prefix};
+
+/// Edits `config` as a request wishes.
+pub fn edit(config: &mut Config, request: Request) -> Result<(), Error> {
+    match request {
+        Request::ServiceAdd { service } => {
+            let key = service.key();
+            if config.services.iter().any(|s| s.spec.key() == key) {
+                return Err(exists(format!("service {key}")));
+            }
+            config.services.push(Arc::new(Service { spec: service, dests: Vec::new() }));
+        }
+        Request::ServiceEdit { service, edit } => edit_service(service_mut(config, &service)?, edit),
+        Request::ServiceDelete { service } => {
+            let index = service_index(config, &service)?;
+            config.services.remove(index);
+        }
+        Request::ServiceFlush => config.services.clear(),
+        Request::DestAdd { service, dest } => {
+            let entry = service_mut(config, &service)?;
+            if entry.dests.iter().any(|d| d.key() == dest.key()) {
+                return Err(exists(format!("destination {} of {service}", dest.key())));
+            }
+            entry.dests.push(dest);
+        }
+        Request::DestEdit { service, dest, edit } => {
+            let entry = service_mut(config, &service)?;
+            let index = dest_index(entry, &dest)?;
+            edit_dest(&mut entry.dests[index], edit);
+        }
+        Request::DestDelete { service, dest } => {
+            let entry = service_mut(config, &service)?;
+            let index = dest_index(entry, &dest)?;
+            entry.dests.remove(index);
+        }
+        Request::PoolAdd { pool } => add_pool(config, pool)?,
+        Request::PoolDelete { pool, addresses } => delete_from_pool(config, &pool, &addresses)?,
+        other => edit_network(config, other)?,
+    }
+    Ok(())
+}
+
+fn edit_network(config: &mut Config, request: Request) -> Result<(), Error> {
+    match request {
+        Request::AddressAdd { address } => {
+            let item = format!("address {} on {}", address.cidr, address.interface);
+            add_new(&mut config.addresses, address, item, |a, b| {
+                a.interface == b.interface && a.cidr.address == b.cidr.address
+            })
+        }
+        Request::AddressDelete { address } => {
+            let item = format!("address {} on {}", address.cidr, address.interface);
+            delete(&mut config.addresses, item, |a| *a == address)
+        }
+        Request::RouteAdd { route } => {
+            let item = format!("route {}", route.to);
+            add_new(&mut config.routes, route, item, |a, b| {
+                route_prefix(a.to, a.via).is_some_and(|prefix| Some(prefix) == route_prefix(b.to, b.via))
+            })
+        }
+        Request::RouteDelete { route } => {
+            let index = route_index(config, &route)?;
+            config.routes.remove(index);
+            Ok(())
+        }
+        Request::NeighbourAdd { neighbour } => {
+            let item = format!("neighbour {} on {}", neighbour.address, neighbour.interface);
+            add_new(&mut config.neighbours, neighbour, item, |a, b| {
+                a.interface == b.interface && a.address == b.address
+            })
+        }
+        Request::NeighbourDelete { neighbour } => {
+            let item = format!("static neighbour {} on {}", neighbour.address, neighbour.interface);
+            delete(&mut config.neighbours, item, |n| {
+                n.interface == neighbour.interface && n.address == neighbour.address
+            })
+        }
+        other => Err(Error::new(ErrorCode::BadRequest, format!("{} changes nothing", other.op()))),
+    }
+}
+
+pub fn not_found(item: impl Into<String>) -> Error {
+    let item = item.into();
+    Error::new(ErrorCode::NotFound, format!("there is no {item}")).about(item)
+}
+
+fn exists(item: String) -> Error {
+    Error::new(ErrorCode::Exists, format!("{item} is there already")).about(item)
+}
+
+fn add_new<T>(list: &mut Vec<T>, new: T, item: String, same: impl Fn(&T, &T) -> bool) -> Result<(), Error> {
+    if list.iter().any(|old| same(old, &new)) {
+        return Err(exists(item));
+    }
+    list.push(new);
+    Ok(())
+}
+
+fn delete<T>(list: &mut Vec<T>, item: String, matches: impl Fn(&T) -> bool) -> Result<(), Error> {
+    let index = list.iter().position(matches).ok_or_else(|| not_found(item))?;
+    list.remove(index);
+    Ok(())
+}
+
+fn service_index(config: &Config, key: &ServiceKey) -> Result<usize, Error> {
+    config
+        .services
+        .iter()
+        .position(|s| s.spec.key() == *key)
+        .ok_or_else(|| not_found(format!("service {key}")))
+}
+
+/// The service with this name, no longer shared with the state before.
+fn service_mut<'c>(config: &'c mut Config, key: &ServiceKey) -> Result<&'c mut Service, Error> {
+    let index = service_index(config, key)?;
+    Ok(Arc::make_mut(&mut config.services[index]))
+}
+
+fn dest_index(service: &Service, key: &DestKey) -> Result<usize, Error> {
+    let found = service.dests.iter().position(|d| d.key() == *key);
+    found.ok_or_else(|| not_found(format!("destination {key} of {}", service.spec.key())))
+}
+
+fn edit_service(service: &mut Service, edit: ServiceEdit) {
+    let ServiceEdit { scheduler, local_pool } = edit;
+    service.spec.scheduler = scheduler.unwrap_or(service.spec.scheduler);
+    service.spec.local_pool = local_pool.or(service.spec.local_pool.take());
+}
+
+fn edit_dest(dest: &mut api::DestSpec, edit: DestEdit) {
+    let DestEdit { method, weight, upper_threshold, lower_threshold } = edit;
+    dest.method = method.unwrap_or(dest.method);
+    dest.weight = weight.unwrap_or(dest.weight);
+    dest.upper_threshold = upper_threshold.unwrap_or(dest.upper_threshold);
+    dest.lower_threshold = lower_threshold.unwrap_or(dest.lower_threshold);
+}
+
+/// Without a gateway `default` names the only default route, if there is one only.
+fn route_index(config: &Config, key: &RouteKey) -> Result<usize, Error> {
+    let wanted = route_prefix(key.to, key.via);
+    let is_meant = |route: &api::RouteSpec| {
+        let prefix = route_prefix(route.to, route.via);
+        match wanted {
+            Some(_) => prefix == wanted && key.via.is_none_or(|via| route.via == Some(via)),
+            None => prefix.is_some_and(|prefix| prefix.prefix_len == 0),
+        }
+    };
+    let mut found =
+        config.routes.iter().enumerate().filter(|(_, route)| is_meant(route)).map(|(index, _)| index);
+    match (found.next(), found.next()) {
+        (Some(index), None) => Ok(index),
+        (Some(_), Some(_)) => {
+            let message = "there are two default routes: name 0.0.0.0/0 or ::/0";
+            Err(Error::new(ErrorCode::Invalid, message).about("route default"))
+        }
+        (None, _) => Err(not_found(format!("route {}", key.to))),
+    }
+}
+
+fn add_pool(config: &mut Config, spec: PoolSpec) -> Result<(), Error> {
+    let item = format!("local pool {}", spec.name);
+    let invalid = |message: String| Err(Error::new(ErrorCode::Invalid, message).about(item.clone()));
+    let Some(pool) = config.pools.iter_mut().find(|p| p.name == spec.name) else {
+        let Some(interface) = spec.interface else {
+            return invalid(format!("{item} is new: say its interface"));
+        };
+        if !crate::config::is_name(&spec.name) {
+            return invalid(format!("found {:?}, expected {}", spec.name, crate::config::NAME));
+        }
+        let ports = spec.ports.unwrap_or(Pool::DEFAULT_PORTS);
+        config.pools.push(Pool { name: spec.name, interface, addresses: spec.addresses, ports });
+        return Ok(());
+    };
+    if spec.interface.is_some_and(|interface| interface != pool.interface) {
+        return invalid(format!("{item} is on {}", pool.interface));
+    }
+    if spec.ports.is_some_and(|ports| ports != pool.ports) {
+        return invalid(format!("{item} has ports {}", pool.ports));
+    }
+    pool.addresses.extend(spec.addresses);
+    Ok(())
+}
+
+fn delete_from_pool(config: &mut Config, name: &str, addresses: &[AddrRange]) -> Result<(), Error> {
+    let index = config.pools.iter().position(|p| p.name == name);
+    let index = index.ok_or_else(|| not_found(format!("local pool {name}")))?;
+    let pool = &mut config.pools[index];
+    for range in addresses {
+        let before = pool.addresses.len();
+        let mut rest = Vec::with_capacity(before + 1);
+        let mut taken: u128 = 0;
+        for have in &pool.addresses {
+            let cut = have.minus(*range);
+            taken += have.count() - cut.iter().flatten().map(|r| r.count()).sum::<u128>();
+            rest.extend(cut.into_iter().flatten());
+        }
+        if taken != range.count() {
+            return Err(not_found(format!("address {range} in local pool {name}")));
+        }
+        pool.addresses = rest;
+    }
+    if pool.addresses.is_empty() {
+        config.pools.remove(index);
+    }
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! The state and the workers' counters as clients see them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use api::{
+    AddressRole, AddressView, Cidr, DestView, DropView, Method, NeighbourView, PoolView, PortView,
+    RouteOrigin, RouteView, ServiceKey, ServiceView, WorkerView,
+};
+use inet::DropReason;
+use ipvs::shared::total_load;
+use ipvs::{Snapshot, WorkerShared};
+
+use crate::config::check::{PoolChoice, pool_of};
+use crate::config::{Config, Service, route_prefix};
+use crate::control::State;
+use crate::dataplane::{NeighbourSample, PortSample, WorkerSample};
+
+/// Services with their counters, in the order of adding; all, or the one.
+pub fn services(state: &State, shared: &[Arc<WorkerShared>], only: Option<ServiceKey>) -> Vec<ServiceView> {
+    let wanted = state.config.services.iter().filter(|s| only.is_none_or(|key| s.spec.key() == key));
+    wanted.filter_map(|entry| service(state, shared, entry)).collect()
+}
+
+/// None only without an id, which every configured service has.
+fn service(state: &State, shared: &[Arc<WorkerShared>], entry: &Service) -> Option<ServiceView> {
+    let key = entry.spec.key();
+    let id = state.ids.service(&key)?;
+    let dest = |spec: &api::DestSpec| {
+        let id = state.ids.dest(&key, &spec.key())?;
+        let load = total_load(shared, id);
+        Some(DestView {
+            spec: spec.clone(),
+            id: id.0,
+            traffic: state.baselines.dest(shared, id),
+            active_connections: load.active.into(),
+            inactive_connections: load.inactive.into(),
+        })
+    };
+    Some(ServiceView {
+        spec: entry.spec.clone(),
+        id: id.0,
+        traffic: state.baselines.service(shared, id),
+        destinations: entry.dests.iter().filter_map(dest).collect(),
+    })
+}
+
+/// Connections of a service now, those of removed destinations included.
+pub fn connections_of(state: &State, shared: &[Arc<WorkerShared>], key: &ServiceKey) -> u64 {
+    let entry = state.config.services.iter().find(|s| s.spec.key() == *key);
+    let live = entry.into_iter().flat_map(|s| &s.dests).filter_map(|dest| state.ids.dest(key, &dest.key()));
+    let trashed = state.ids.trashed_dests().filter(|((service, _), _)| service == key).map(|(_, id)| id);
+    live.chain(trashed).map(|id| u64::from(total_load(shared, id).total())).sum()
+}
+
+pub fn pools(state: &State) -> Vec<PoolView> {
+    let config = &state.config;
+    let uses = |name: &str| {
+        let of_pool = |s: &&Arc<Service>| {
+            s.dests.iter().any(|d| d.method == Method::Fullnat)
+                && matches!(pool_of(config, s), PoolChoice::One(pool) if pool.name == name)
+        };
+        config.services.iter().filter(of_pool).count() as u32
+    };
+    let view = |pool: &crate::config::Pool| PoolView {
+        name: pool.name.clone(),
+        interface: pool.interface.clone(),
+        addresses: pool.addresses.clone(),
+        ports: pool.ports,
+        services: uses(&pool.name),
+    };
+    config.pools.iter().map(view).collect()
+}
+
+/// The host's addresses, link-local ones that interfaces have by themselves included, then the pools'.
+pub fn addresses(state: &State) -> Vec<AddressView> {
+    let net = &state.snapshot.net;
+    let pool_with = |addr| {
+        let holds =
+            |pool: &&crate::config::Pool| pool.addresses.iter().any(|r| (r.first..=r.last).contains(&addr));
+        state.config.pools.iter().find(holds).map(|pool| pool.name.clone())
+    };
+    let view = |address: &inet::Address| {
+        let (role, pool) = match address.role {
+            inet::AddressRole::Host => (AddressRole::Host, None),
+            inet::AddressRole::Local => (AddressRole::LocalPool, pool_with(address.addr)),
+        };
+        let interface = net.iface(address.iface).name.to_string();
+        AddressView {
+            interface,
+            cidr: Cidr { address: address.addr, prefix_len: address.prefix_len },
+            role,
+            pool,
+        }
+    };
+    let mut views: Vec<AddressView> = net.addresses().iter().map(view).collect();
+    views.sort_by_key(|address| address.role == AddressRole::LocalPool);
+    views
+}
+
+pub fn routes(state: &State) -> Vec<RouteView> {
+    let net = &state.snapshot.net;
+    let given: HashSet<Cidr> = state.config.routes.iter().filter_map(|r| route_prefix(r.to, r.via)).collect();
+    let view = |route: &inet::Route| {
+        let to = Cidr { address: route.prefix.0, prefix_len: route.prefix.1 };
+        RouteView {
+            to,
+            via: route.gateway,
+            interface: net.iface(route.iface).name.to_string(),
+            source: route.source,
+            mtu: route.mtu,
+            origin: if given.contains(&to) { RouteOrigin::Static } else { RouteOrigin::Connected },
+        }
+    };
+    net.routes().iter().map(view).collect()
+}
+
+pub fn neighbours(snapshot: &Snapshot, samples: Vec<NeighbourSample>) -> Vec<NeighbourView> {
+    let ifaces = snapshot.net.ifaces();
+    let view = |n: NeighbourSample| NeighbourView {
+        worker: n.worker,
+        interface: ifaces
+            .get(usize::from(n.iface.0))
+            .map_or_else(String::new, |iface| iface.name.to_string()),
+        address: n.address,
+        mac: n.mac,
+        state: n.state,
+        age_ms: n.age_ms,
+    };
+    samples.into_iter().map(view).collect()
+}
+
+pub fn workers(
+    samples: Vec<WorkerSample>,
+    shared: &[Arc<WorkerShared>],
+    connections: u32,
+) -> Vec<WorkerView> {
+    let count = u32::try_from(samples.len().max(1)).unwrap_or(u32::MAX);
+    let limit = u64::from(connections.div_ceil(count));
+    let view = |(id, w): (usize, WorkerSample)| WorkerView {
+        id: id as u16,
+        cpu: w.cpu,
+        generation: w.generation,
+        packets: w.packets,
+        busy_percent: w.busy_percent,
+        loop_turns: w.loop_turns,
+        connections: shared.get(id).map_or(0, |worker| worker.connections().into()),
+        connections_limit: limit,
+        neighbours: w.neighbours,
+    };
+    samples.into_iter().enumerate().map(view).collect()
+}
+
+pub fn ports(config: &Config, samples: Vec<PortSample>) -> Vec<PortView> {
+    let view = |(port, s): (&crate::config::Port, PortSample)| PortView {
+        name: port.name.clone(),
+        device: port.device.clone(),
+        driver: s.driver,
+        mac: s.mac,
+        mtu: s.mtu,
+        link: s.link,
+        speed_mbps: s.speed_mbps,
+        rx_queues: s.rx_queues,
+        tx_queues: s.tx_queues,
+        exception: port.exception.clone(),
+        rx_packets: s.rx_packets,
+        tx_packets: s.tx_packets,
+        rx_bytes: s.rx_bytes,
+        tx_bytes: s.tx_bytes,
+        rx_missed: s.rx_missed,
+        rx_errors: s.rx_errors,
+        rx_no_buffers: s.rx_no_buffers,
+        tx_errors: s.tx_errors,
+    };
+    config.ports.iter().zip(samples).map(view).collect()
+}
+
+/// Every reason, also those that have not happened.
+pub fn drops(samples: &[WorkerSample]) -> Vec<DropView> {
+    let view = |&reason: &DropReason| {
+        let workers: Vec<u64> =
+            samples.iter().map(|w| w.drops.get(reason as usize).copied().unwrap_or_default()).collect();
+        let count = workers.iter().sum();
+        DropView { reason: reason.name().to_owned(), help: reason.help().to_owned(), count, workers }
+    };
+    DropReason::ALL.iter().map(view).collect()
+}
