@@ -80,7 +80,7 @@ drop_reasons! {
     ConnectionTableFull, "connection_table_full", "No room for another connection.";
     NoLocalPort, "no_local_port", "Every local address and port of the FULLNAT pool is taken for this destination.";
     NoLocalPool, "no_local_pool", "A FULLNAT service without local addresses of the destination's family.";
-    NotConnection, "not_connection", "To a FULLNAT local address, but of no connection.";
+    NotConnection, "not_connection", "To a FULLNAT local address, or from a real server that is told so, but of no connection.";
     DefenceDrop, "defence_drop", "Dropped at random because the director is under attack.";
     SteerRingFull, "steer_ring_full", "The ring to the owning worker is full.";
     SteeredTwice, "steered_twice", "A packet that came from another worker belongs to a third.";
