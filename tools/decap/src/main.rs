@@ -18,10 +18,14 @@ use decap::inner::{Outer, inner};
 use decap::tun;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, ipproto, recv, socket_with};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, ipproto, recv, socket_with, sockopt};
 
 /// The largest IP packet, and the largest inner packet that fits in one.
 const PACKET_MAX: usize = 65_535;
+
+/// What may wait at each socket, in bytes of kernel memory. When it is full, recent kernels do not drop silently:
+/// they tell the sender that nobody speaks the protocol.
+const SOCKET_BUFFER: usize = 8 << 20;
 
 /// How many packets one socket may have served before the next gets its turn.
 const BURST: usize = 64;
@@ -78,6 +82,7 @@ fn source(
 ) -> std::io::Result<Source> {
     let socket =
         socket_with(family, SocketType::RAW, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, Some(protocol))?;
+    sockopt::set_socket_recv_buffer_size_force(&socket, SOCKET_BUFFER)?;
     Ok(Source { socket, outer, inner_version })
 }
 

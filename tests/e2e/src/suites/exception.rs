@@ -19,6 +19,8 @@ pub(crate) fn run(context: &Context) -> Result<()> {
         config = config.with(Service::new("tcp", Method::Fullnat, family, SINK_PORT, 1));
     }
     context.with_director(&topology, &config, |_| {
+        context
+            .step("the host's addresses on its side of the ports", || host_addresses(&topology, &config))?;
         let addresses: Vec<IpAddr> = Family::ALL.map(address::director_wan).to_vec();
         let _host =
             context.step("a daemon on the host", || Echo::start(&topology.director, "host", &addresses))?;
@@ -49,4 +51,15 @@ pub(crate) fn run(context: &Context) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// What the host's administrator does with any interface: addresses on it, and up.
+fn host_addresses(topology: &Topology, config: &Config) -> Result<()> {
+    let mut lines = Vec::new();
+    for (interface, address, len) in &config.addresses {
+        let nodad = if address.is_ipv6() { " nodad" } else { "" };
+        lines.push(format!("addr replace {address}/{len} dev {interface}.host{nodad}"));
+    }
+    lines.extend(config.ports.iter().map(|port| format!("link set {}.host up", port.name)));
+    topology.director.ip(lines)
 }

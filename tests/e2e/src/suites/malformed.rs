@@ -131,7 +131,8 @@ fn flipped(valid: &[Vec<u8>]) -> Vec<Vec<u8>> {
     frames.collect()
 }
 
-/// Sends the frames, and waits until the director has received nearly all: its ring may overflow, its count not.
+/// Sends the frames, and waits until the director has received nearly all. Not all: af_packet lets the kernel gather
+/// IPv4 fragments first (PACKET_FANOUT_FLAG_DEFRAG), which are two of the eighteen kinds.
 fn inject(director: &mut Director, mut wire: &File, frames: Vec<Vec<u8>>) -> Result<()> {
     let before = director.ctl.packets()?.rx;
     for burst in frames.chunks(BURST) {
@@ -142,7 +143,7 @@ fn inject(director: &mut Director, mut wire: &File, frames: Vec<Vec<u8>>) -> Res
     }
     director.check_conservation()?;
     let received = director.ctl.packets()?.rx - before;
-    let wanted = frames.len() as u64 * 9 / 10;
+    let wanted = frames.len() as u64 * 8 / 10;
     if received < wanted {
         return Err(Error::new(format!("{received} of {} frames received", frames.len())));
     }

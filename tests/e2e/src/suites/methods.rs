@@ -90,7 +90,7 @@ pub(crate) fn exercise(topology: &Topology, method: Method, family: Family) -> R
     Ok(())
 }
 
-/// Each service has counted connections and packets; out packets exactly where replies pass the director.
+/// Each service has counted connections and packets; replies exactly where they pass the director.
 fn check_counters(director: &crate::Director) -> Result<()> {
     for service in director.ctl.services()? {
         let (spec, traffic) = (&service.spec, service.traffic);
@@ -109,7 +109,9 @@ fn check_counters(director: &crate::Director) -> Result<()> {
                 traffic.connections
             )));
         }
-        if (traffic.packets_out > 0) != replies_pass {
+        // Where replies go past the director, it still tells clients itself that a packet was too long.
+        let few = traffic.packets_in / 10;
+        if (traffic.packets_out > few) != replies_pass {
             return Err(Error::new(format!("{name} counted packets out: {traffic:?}")));
         }
     }
