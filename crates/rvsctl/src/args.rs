@@ -15,19 +15,17 @@ use crate::show::View;
 
 /// Control of rvsd, the layer-4 load balancer.
 ///
-/// Every command asks the running daemon over its unix socket. A change reaches all workers or none, never
-/// drops a packet of an unchanged service, and lasts until rvsd ends: `config show` prints the file that
-/// makes it last longer.
+/// Every command asks the running daemon over its unix socket. A change reaches all workers or none, and never
+/// drops a packet of an unchanged service. It lasts until rvsd ends or reads its file again; `config show`
+/// prints the file that keeps it.
 #[derive(Debug, Parser)]
 #[command(name = "rvsctl", version, max_term_width = 110, arg_required_else_help = true)]
-#[command(after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+#[command(after_help = format!("{EXAMPLES}\n\n{JSON}\n\n{EXIT_CODES}"))]
 pub struct Cli {
     /// Unix socket of rvsd; stands before NOUN.
     #[arg(short, long, value_name = "SOCKET", default_value = api::DEFAULT_SOCKET)]
     pub socket: PathBuf,
     /// Print the reply as one line of JSON instead of tables.
-    ///
-    /// The names are stable. A refusal is printed too: {"error":{"code":…,"message":…}}.
     #[arg(short, long, global = true)]
     pub json: bool,
     #[command(subcommand)]
@@ -41,6 +39,10 @@ Examples:
   rvsctl service list
   rvsctl -j stats workers
   rvsctl help dest add";
+
+const JSON: &str = "\
+With --json, a command prints one document of stable names: {\"services\":[…]}, {\"applied\":{…}}, …
+A refusal is one too, beside its line on standard error: {\"error\":{\"code\":\"not_found\",…}}.";
 
 #[derive(Debug, Subcommand)]
 #[command(subcommand_value_name = "NOUN", subcommand_help_heading = "Nouns")]

@@ -107,7 +107,7 @@ pub fn usage(error: &clap::Error) -> ExitCode {
 }
 
 /// clap's message without its usage, and its tips behind it.
-fn one_line(message: &str) -> String {
+pub fn one_line(message: &str) -> String {
     let joined = |part: &str| part.split_whitespace().collect::<Vec<_>>().join(" ");
     let parts = message
         .split("\n\n")

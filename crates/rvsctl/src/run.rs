@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use api::{Client, Reply, Request, Severity};
+use api::{Client, Diagnostic, Reply, Request, Severity};
 use clap::CommandFactory;
 
 use crate::args::{Action, Cli};
@@ -36,30 +36,31 @@ pub fn run(cli: Cli, out: &mut impl Write) -> Result<(), Failure> {
     };
     if cli.json {
         print_json(&reply, out)?;
-    } else {
-        out.write_all(show::text(&reply, view).as_bytes()).map_err(Failure::Output)?;
     }
-    conclude(reply, checked)
-}
-
-/// What a reply has beside its output: warnings, and whether a checked file is good.
-fn conclude(reply: Reply, checked: Option<String>) -> Result<(), Failure> {
-    let diagnostics = match reply {
-        Reply::Applied(applied) => applied.warnings,
-        Reply::Checked(diagnostics) => diagnostics,
-        _ => return Ok(()),
+    let diagnostics = match &reply {
+        Reply::Applied(applied) => applied.warnings.clone(),
+        Reply::Checked(diagnostics) => diagnostics.clone(),
+        _ => Vec::new(),
     };
     if let Some(name) = checked
         && diagnostics.iter().any(|d| d.severity == Severity::Error)
     {
+        out.flush().map_err(Failure::Output)?;
         return Err(Failure::BadConfig { name, diagnostics });
     }
+    warn(&diagnostics);
+    if cli.json {
+        return Ok(());
+    }
+    out.write_all(show::text(&reply, view).as_bytes()).map_err(Failure::Output)
+}
+
+/// Says on standard error what is legal but probably not meant. That somebody closed it undoes nothing.
+fn warn(warnings: &[Diagnostic]) {
     let mut err = io::stderr().lock();
-    for warning in diagnostics {
-        // A closed standard error must not undo what is done.
+    for warning in warnings {
         let _ = writeln!(err, "{warning}");
     }
-    Ok(())
 }
 
 /// A refusal is a document too for who asked for documents.

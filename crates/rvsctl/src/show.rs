@@ -94,3 +94,6 @@ const NONE: &str = "-";
 fn or_none(value: Option<impl ToString>) -> String {
     value.map_or_else(|| NONE.to_owned(), |value| value.to_string())
 }
+
+#[cfg(test)]
+mod tests;

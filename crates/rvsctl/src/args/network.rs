@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::show::View;
 
 #[derive(Debug, Subcommand)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 #[command(after_help = "\
 Examples:
   rvsctl laddr add lan 10.0.2.200-10.0.2.203 --interface lan
@@ -65,6 +66,7 @@ impl LaddrVerb {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 #[command(after_help = "\
 Examples:
   rvsctl addr add wan 192.0.2.100/32
@@ -113,6 +115,7 @@ impl AddrVerb {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 #[command(after_help = "\
 Examples:
   rvsctl route add default --via 192.0.2.254
@@ -176,6 +179,7 @@ impl RouteVerb {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 #[command(after_help = "\
 Examples:
   rvsctl neigh list

@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::show::View;
 
 #[derive(Debug, Subcommand)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 #[command(after_help = "\
 Examples:
   rvsctl conn list --limit 20
@@ -72,6 +73,7 @@ impl ConnVerb {
 }
 
 #[derive(Debug, Args)]
+#[command(subcommand_value_name = "WHAT", subcommand_help_heading = "What")]
 #[command(after_help = "\
 Examples:
   rvsctl stats
@@ -133,6 +135,7 @@ impl StatsArgs {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 #[command(after_help = "Examples:\n  rvsctl worker list")]
 pub enum WorkerVerb {
     /// List the workers: their CPU, load and tables.
@@ -149,6 +152,7 @@ impl WorkerVerb {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 #[command(after_help = "Examples:\n  rvsctl port list")]
 pub enum PortVerb {
     /// List the ports: device, MAC address, link and queues.
@@ -165,6 +169,7 @@ impl PortVerb {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 #[command(after_help = "\
 Examples:
   rvsctl config show > /etc/rvs/rvs.toml

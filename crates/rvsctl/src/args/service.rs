@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::show::View;
 
 #[derive(Debug, Subcommand)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 #[command(after_help = "\
 Examples:
   rvsctl service add tcp 192.0.2.100:80 -s wrr
@@ -108,6 +109,7 @@ impl ServiceVerb {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 #[command(after_help = "\
 Examples:
   rvsctl dest add tcp 192.0.2.100:80 10.0.2.11:80 -m nat -w 1
@@ -119,12 +121,6 @@ pub enum DestVerb {
     List(ServiceArgs),
     /// Add a destination to a service.
     #[command(after_help = "\
-Methods:
-  fullnat  both ends rewritten: the server sees an address of a local pool and answers to rvs
-  nat      masquerading: the server sees the client, its route back leads through rvs
-  dr       direct routing: the server has the service's address and answers the client itself
-  tunnel   IP in IP: as dr, for a server that is not on a network of rvs
-
 Examples:
   rvsctl dest add tcp 192.0.2.100:80 10.0.2.11:80 -m nat
   rvsctl dest add tcp 192.0.2.100:80 10.0.2.12 -m fullnat -w 3 -x 10000 -y 8000

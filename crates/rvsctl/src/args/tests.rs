@@ -1,8 +1,305 @@
 use clap::CommandFactory;
+use clap_complete::Shell;
 
 use super::*;
+use crate::failure::one_line;
+
+/// What a command line asks, as the request that goes over the socket, and how the reply is shown.
+fn asked(line: &str) -> (String, View) {
+    let words = std::iter::once("rvsctl").chain(line.split_whitespace());
+    let cli = Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
+    match cli.noun.action() {
+        Ok(Action::Ask { request, view }) => (serde_json::to_string(&request).unwrap(), view),
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+/// The line on standard error about a command line that is wrong.
+fn refused(line: &str) -> String {
+    let words = std::iter::once("rvsctl").chain(line.split_whitespace());
+    match Cli::try_parse_from(words) {
+        Err(error) => one_line(&error.to_string()),
+        Ok(cli) => match cli.noun.action() {
+            Err(Failure::Usage(message)) => message,
+            other => panic!("{line}: {other:?}"),
+        },
+    }
+}
 
 #[test]
 fn the_command_line_is_consistent() {
     Cli::command().debug_assert();
+}
+
+#[test]
+fn services_and_destinations() {
+    const WEB: &str = r#"{"protocol":"tcp","address":"192.0.2.100","port":80}"#;
+    const DNS: &str = r#"{"protocol":"udp","address":"2001:db8::100","port":53}"#;
+    let cases = [
+        ("service list", r#"{"op":"service_list"}"#.to_owned()),
+        ("svc ls", r#"{"op":"service_list"}"#.into()),
+        ("service show udp [2001:db8::100]:53", format!(r#"{{"op":"service_show","service":{DNS}}}"#)),
+        (
+            "service add tcp 192.0.2.100:80",
+            r#"{"op":"service_add","service":{"protocol":"tcp","address":"192.0.2.100","port":80,"scheduler":"wlc"}}"#.into(),
+        ),
+        (
+            "service add udp [2001:db8::100]:53 -s rr --pool lan",
+            r#"{"op":"service_add","service":{"protocol":"udp","address":"2001:db8::100","port":53,"scheduler":"rr","local_pool":"lan"}}"#.into(),
+        ),
+        (
+            "service edit tcp 192.0.2.100:80 --scheduler lc",
+            format!(r#"{{"op":"service_edit","service":{WEB},"edit":{{"scheduler":"lc"}}}}"#),
+        ),
+        (
+            "service edit tcp 192.0.2.100:80 --pool b",
+            format!(r#"{{"op":"service_edit","service":{WEB},"edit":{{"local_pool":"b"}}}}"#),
+        ),
+        ("service del tcp 192.0.2.100:80", format!(r#"{{"op":"service_delete","service":{WEB}}}"#)),
+        ("service rm tcp 192.0.2.100:80", format!(r#"{{"op":"service_delete","service":{WEB}}}"#)),
+        ("service flush", r#"{"op":"service_flush"}"#.into()),
+        ("service zero", r#"{"op":"service_zero","service":null}"#.into()),
+        ("service zero tcp 192.0.2.100:80", format!(r#"{{"op":"service_zero","service":{WEB}}}"#)),
+        ("dest ls tcp 192.0.2.100:80", format!(r#"{{"op":"dest_list","service":{WEB}}}"#)),
+        (
+            "dest add tcp 192.0.2.100:80 10.0.2.11:8080 -m nat",
+            format!(
+                r#"{{"op":"dest_add","service":{WEB},"dest":{{"address":"10.0.2.11","port":8080,"method":"nat","weight":1,"upper_threshold":0,"lower_threshold":0}}}}"#
+            ),
+        ),
+        (
+            "dest add udp [2001:db8::100]:53 2001:db8:2::11 -m tunnel -w 3 -x 1000 -y 800",
+            format!(
+                r#"{{"op":"dest_add","service":{DNS},"dest":{{"address":"2001:db8:2::11","port":53,"method":"tunnel","weight":3,"upper_threshold":1000,"lower_threshold":800}}}}"#
+            ),
+        ),
+        (
+            "dest add tcp 192.0.2.100:80 [2001:db8:2::11] -m fullnat --u-threshold 5 --l-threshold 4",
+            format!(
+                r#"{{"op":"dest_add","service":{WEB},"dest":{{"address":"2001:db8:2::11","port":80,"method":"fullnat","weight":1,"upper_threshold":5,"lower_threshold":4}}}}"#
+            ),
+        ),
+        (
+            "dest edit tcp 192.0.2.100:80 10.0.2.11 -w 0",
+            format!(
+                r#"{{"op":"dest_edit","service":{WEB},"dest":{{"address":"10.0.2.11","port":80}},"edit":{{"weight":0}}}}"#
+            ),
+        ),
+        (
+            "dest edit tcp 192.0.2.100:80 10.0.2.11:80 -m dr -x 9 -y 8",
+            format!(
+                r#"{{"op":"dest_edit","service":{WEB},"dest":{{"address":"10.0.2.11","port":80}},"edit":{{"method":"dr","upper_threshold":9,"lower_threshold":8}}}}"#
+            ),
+        ),
+        (
+            "dest del tcp 192.0.2.100:80 10.0.2.11:80",
+            format!(
+                r#"{{"op":"dest_delete","service":{WEB},"dest":{{"address":"10.0.2.11","port":80}}}}"#
+            ),
+        ),
+    ];
+    for (line, want) in cases {
+        assert_eq!(asked(line).0, want, "{line}");
+    }
+    assert_eq!(asked("service show tcp 192.0.2.100:80").1, View::Details);
+}
+
+#[test]
+fn the_network() {
+    let cases = [
+        ("laddr list", r#"{"op":"pool_list"}"#),
+        (
+            "laddr add lan 10.0.2.200-10.0.2.203 2001:db8:2::200 --interface lan --ports 1024-2047",
+            r#"{"op":"pool_add","pool":{"name":"lan","addresses":["10.0.2.200-10.0.2.203","2001:db8:2::200"],"interface":"lan","ports":"1024-2047"}}"#,
+        ),
+        ("laddr add lan 10.0.2.204", r#"{"op":"pool_add","pool":{"name":"lan","addresses":["10.0.2.204"]}}"#),
+        ("laddr rm lan 10.0.2.204", r#"{"op":"pool_delete","pool":"lan","addresses":["10.0.2.204"]}"#),
+        ("addr list", r#"{"op":"address_list"}"#),
+        (
+            "addr add wan 192.0.2.100/32",
+            r#"{"op":"address_add","address":{"interface":"wan","cidr":"192.0.2.100/32"}}"#,
+        ),
+        (
+            "addr del wan.100 2001:db8::100/128",
+            r#"{"op":"address_delete","address":{"interface":"wan.100","cidr":"2001:db8::100/128"}}"#,
+        ),
+        ("route ls", r#"{"op":"route_list"}"#),
+        (
+            "route add default --via 192.0.2.254",
+            r#"{"op":"route_add","route":{"to":"default","via":"192.0.2.254"}}"#,
+        ),
+        (
+            "route add 2001:db8:9::/48 --interface lan --source 2001:db8:2::1 --mtu 1400",
+            r#"{"op":"route_add","route":{"to":"2001:db8:9::/48","interface":"lan","source":"2001:db8:2::1","mtu":1400}}"#,
+        ),
+        ("route del 198.51.100.0/24", r#"{"op":"route_delete","route":{"to":"198.51.100.0/24"}}"#),
+        (
+            "route del default --via 192.0.2.254",
+            r#"{"op":"route_delete","route":{"to":"default","via":"192.0.2.254"}}"#,
+        ),
+        ("neigh list", r#"{"op":"neighbour_list"}"#),
+        (
+            "neigh add lan 10.0.2.11 02:00:00:00:02:0B",
+            r#"{"op":"neighbour_add","neighbour":{"interface":"lan","address":"10.0.2.11","mac":"02:00:00:00:02:0b"}}"#,
+        ),
+        (
+            "neigh del lan 10.0.2.11",
+            r#"{"op":"neighbour_delete","neighbour":{"interface":"lan","address":"10.0.2.11"}}"#,
+        ),
+        ("neigh flush", r#"{"op":"neighbour_flush","interface":null}"#),
+        ("neigh flush lan", r#"{"op":"neighbour_flush","interface":"lan"}"#),
+    ];
+    for (line, want) in cases {
+        assert_eq!(asked(line).0, want, "{line}");
+    }
+}
+
+#[test]
+fn what_is_observed() {
+    let one = r#""service":{"protocol":"tcp","address":"192.0.2.100","port":80}"#;
+    let cases = [
+        ("conn list", r#"{"op":"conn_list","service":null,"limit":null}"#.to_owned(), View::Usual),
+        (
+            "conn list --service tcp 192.0.2.100:80 --limit 10",
+            format!(r#"{{"op":"conn_list",{one},"limit":10}}"#),
+            View::Usual,
+        ),
+        ("conn count", r#"{"op":"conn_count","service":null}"#.into(), View::Usual),
+        (
+            "conn flush --service tcp 192.0.2.100:80",
+            format!(r#"{{"op":"conn_flush",{one}}}"#),
+            View::Done("connections dropped"),
+        ),
+        ("stats", r#"{"op":"total_show"}"#.into(), View::Usual),
+        ("stats total", r#"{"op":"total_show"}"#.into(), View::Usual),
+        ("stats services", r#"{"op":"service_list"}"#.into(), View::Counters),
+        ("stats workers", r#"{"op":"worker_list"}"#.into(), View::Counters),
+        ("stats ports", r#"{"op":"port_list"}"#.into(), View::Counters),
+        ("stats drops", r#"{"op":"drop_list"}"#.into(), View::NonZero),
+        ("stats drops --all", r#"{"op":"drop_list"}"#.into(), View::Usual),
+        ("worker list", r#"{"op":"worker_list"}"#.into(), View::Usual),
+        ("port ls", r#"{"op":"port_list"}"#.into(), View::Usual),
+        ("config show", r#"{"op":"config_show"}"#.into(), View::Usual),
+        ("config reload", r#"{"op":"config_reload"}"#.into(), View::Usual),
+    ];
+    for (line, want, view) in cases {
+        assert_eq!(asked(line), (want, view), "{line}");
+    }
+}
+
+#[test]
+fn global_options_stand_where_people_write_them() {
+    let parse = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap();
+    assert_eq!(parse("rvsctl stats").socket, std::path::Path::new(api::DEFAULT_SOCKET));
+    let cli = parse("rvsctl -s /x -j service add tcp 192.0.2.1:80 -s rr");
+    assert!(cli.json && cli.socket == std::path::Path::new("/x"));
+    assert!(parse("rvsctl service list --json").json);
+}
+
+#[test]
+fn mistakes_are_one_line_that_says_what_was_expected() {
+    let cases = [
+        (
+            "services list",
+            "unrecognized subcommand 'services'; tip: some similar subcommands exist: 'svc', 'service'",
+        ),
+        ("service add sctp 192.0.2.1:80", "invalid value 'sctp' for '<PROTO>' [possible values: tcp, udp]"),
+        (
+            "service add tcp 192.0.2.1",
+            "invalid value '192.0.2.1' for '<ADDR:PORT>': expected ADDR:PORT, such as",
+        ),
+        (
+            "service add tcp 2001:db8::1:80",
+            "invalid value '2001:db8::1:80' for '<ADDR:PORT>': expected ADDR:PORT",
+        ),
+        ("service add tcp 192.0.2.1:80 -s mh", "[possible values: rr, wrr, lc, wlc]"),
+        ("service edit tcp 192.0.2.1:80", "the following required arguments were not provided: <--scheduler"),
+        ("service zero tcp", "the following required arguments were not provided: <ADDR:PORT>"),
+        (
+            "dest add tcp 192.0.2.1:80 10.0.0.1",
+            "the following required arguments were not provided: --method <METHOD>",
+        ),
+        (
+            "dest add tcp 192.0.2.1:80 web1 -m nat",
+            "invalid value 'web1' for '<DEST>': expected ADDR:PORT or ADDR",
+        ),
+        ("dest add tcp 192.0.2.1:80 10.0.0.1 -m nat -w 65536", "65536 is not in 0..=65535"),
+        (
+            "dest edit tcp 192.0.2.1:80 10.0.0.1",
+            "the following required arguments were not provided: <--method",
+        ),
+        ("addr add wan 192.0.2.1/33", "for '<CIDR>': expected an address with its prefix length"),
+        (
+            "route add 192.0.2.1/24 --via 192.0.2.9",
+            "for '<TO>': expected `default` or a prefix without host bits",
+        ),
+        ("route add default", "the following required arguments were not provided: --via <ADDR>"),
+        ("laddr add lan", "the following required arguments were not provided: <ADDR>..."),
+        ("laddr add lan 10.0.0.9-10.0.0.1", "expected an address or a range"),
+        ("neigh add lan 10.0.2.11 02:00", "for '<MAC>': expected a MAC address such as"),
+        ("conn list --service tcp 192.0.2.1", "--service: found `tcp 192.0.2.1`, expected a service such as"),
+        ("config check /nonexistent.toml", "cannot read /nonexistent.toml: No such file or directory"),
+    ];
+    for (line, want) in cases {
+        let got = refused(line);
+        assert!(got.contains(want), "{line}:\n got {got}\nwant {want}");
+        assert!(!got.contains('\n') && !got.contains("error:") && !got.contains("Usage"), "{line}: {got}");
+    }
+}
+
+#[test]
+fn a_file_is_sent_with_its_name() {
+    let path = std::env::temp_dir().join(format!("rvsctl-{}.toml", std::process::id()));
+    std::fs::write(&path, "[daemon]\n").unwrap();
+    for (verb, op) in [("check", "config_check"), ("apply", "config_apply")] {
+        let (request, _) = asked(&format!("config {verb} {}", path.display()));
+        assert_eq!(request, format!(r#"{{"op":"{op}","name":"{}","text":"[daemon]\n"}}"#, path.display()));
+    }
+    std::fs::remove_file(&path).unwrap();
+}
+
+/// Every command below `command`, with the words that lead to it.
+fn below(command: &clap::Command, path: &str, each: &mut impl FnMut(&str, &clap::Command)) {
+    for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+        let path = format!("{path} {}", inner.get_name());
+        each(&path, inner);
+        below(inner, &path, each);
+    }
+}
+
+#[test]
+fn every_level_has_examples_that_parse() {
+    let mut command = Cli::command();
+    command.build();
+    let mut examples = 0;
+    below(&command, "rvsctl", &mut |path, inner| {
+        assert!(inner.get_about().is_some(), "{path}: no description");
+        let help = inner.get_after_help().unwrap_or_else(|| panic!("{path}: no examples")).to_string();
+        for line in help.lines().filter_map(|line| line.strip_prefix("  rvsctl ")) {
+            let line = line.split(['#', '|', '>', '&']).next().unwrap_or_default().replace('\'', "");
+            let words = std::iter::once("rvsctl").chain(line.split_whitespace());
+            Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{path}: {line}: {e}"));
+            examples += 1;
+        }
+        for argument in inner.get_arguments() {
+            assert!(argument.get_help().is_some(), "{path} {}: no description", argument.get_id());
+        }
+    });
+    assert!(examples > 50, "{examples}");
+}
+
+#[test]
+fn completions_know_every_command() {
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::Elvish, Shell::PowerShell] {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "rvsctl", &mut script);
+        let script = String::from_utf8(script).unwrap();
+        below(&Cli::command(), "", &mut |path, inner| {
+            assert!(script.contains(inner.get_name()), "{shell}: {path}");
+        });
+        assert!(
+            script.contains("fullnat") || shell == Shell::Elvish || shell == Shell::PowerShell,
+            "{shell}"
+        );
+    }
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use api::{DestKey, Method, ParseError, Protocol, Scheduler, ServiceKey};
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 /// The two words that name a service.
 #[derive(Debug, Args)]
@@ -72,9 +72,27 @@ pub fn protocol() -> impl TypedValueParser<Value = Protocol> {
 }
 
 pub fn scheduler() -> impl TypedValueParser<Value = Scheduler> {
-    PossibleValuesParser::new(Scheduler::WORDS.iter().copied()).try_map(|word| word.parse::<Scheduler>())
+    let value = |scheduler: &Scheduler| {
+        PossibleValue::new(scheduler.as_str()).help(match scheduler {
+            Scheduler::Rr => "round robin",
+            Scheduler::Wrr => "weighted round robin",
+            Scheduler::Lc => "least connections",
+            Scheduler::Wlc => "weighted least connections",
+        })
+    };
+    PossibleValuesParser::new(Scheduler::ALL.iter().map(value)).try_map(|word| word.parse::<Scheduler>())
 }
 
 pub fn method() -> impl TypedValueParser<Value = Method> {
-    PossibleValuesParser::new(Method::WORDS.iter().copied()).try_map(|word| word.parse::<Method>())
+    let value = |method: &Method| {
+        PossibleValue::new(method.as_str()).help(match method {
+            Method::Fullnat => "both ends rewritten: the server sees an address of a local pool",
+            Method::Nat => "masquerading: the server sees the client and answers through rvs",
+            Method::Dr => {
+                "direct routing: the server has the service's address and answers the client itself"
+            }
+            Method::Tunnel => "IP in IP: as dr, for a server that is routers away",
+        })
+    };
+    PossibleValuesParser::new(Method::ALL.iter().map(value)).try_map(|word| word.parse::<Method>())
 }

@@ -1,0 +1,294 @@
+//! Each sample is a reply as rvsd writes it: that its names are what programs know is tested with its table.
+
+use super::*;
+
+/// The reply of a sample that is written back as it was read.
+fn reply(json: &str) -> Reply {
+    let reply: Reply = serde_json::from_str(json).unwrap_or_else(|e| panic!("{e}: {json}"));
+    assert_eq!(serde_json::to_string(&reply).unwrap(), json);
+    reply
+}
+
+#[track_caller]
+fn check(json: &str, view: View, want: &str) {
+    let got = text(&view.select(reply(json)), view);
+    assert_eq!(got, want, "\ngot:\n{got}\nwanted:\n{want}");
+}
+
+const SERVICES: &str = concat!(
+    r#"{"services":[{"protocol":"tcp","address":"192.0.2.100","port":80,"scheduler":"wrr","local_pool":"lan","id":0,"#,
+    r#""traffic":{"connections":1500,"packets_in":9000,"packets_out":7000,"bytes_in":700000,"bytes_out":12000000},"destinations":["#,
+    r#"{"address":"10.0.2.11","port":80,"method":"fullnat","weight":1,"upper_threshold":0,"lower_threshold":0,"id":0,"#,
+    r#""traffic":{"connections":500,"packets_in":3000,"packets_out":2500,"bytes_in":200000,"bytes_out":4000000},"active_connections":3,"inactive_connections":12},"#,
+    r#"{"address":"10.0.2.12","port":8080,"method":"nat","weight":10,"upper_threshold":1000,"lower_threshold":800,"id":1,"#,
+    r#""traffic":{"connections":1000,"packets_in":6000,"packets_out":4500,"bytes_in":500000,"bytes_out":8000000},"active_connections":120,"inactive_connections":0}]},"#,
+    r#"{"protocol":"udp","address":"2001:db8::100","port":53,"scheduler":"rr","id":1,"#,
+    r#""traffic":{"connections":0,"packets_in":0,"packets_out":0,"bytes_in":0,"bytes_out":0},"destinations":["#,
+    r#"{"address":"2001:db8:2::11","port":53,"method":"tunnel","weight":0,"upper_threshold":0,"lower_threshold":0,"id":2,"#,
+    r#""traffic":{"connections":0,"packets_in":0,"packets_out":0,"bytes_in":0,"bytes_out":0},"active_connections":0,"inactive_connections":0}]}]}"#
+);
+
+#[test]
+fn services_are_listed_as_ipvsadm_does() {
+    let want = "\
+Prot  Service              Scheduler                            Pool
+  ->  Destination          Forward    Weight  Active  Inactive
+tcp   192.0.2.100:80       wrr                                  lan
+  ->  10.0.2.11:80         fullnat         1       3        12
+  ->  10.0.2.12:8080       nat            10     120         0
+udp   [2001:db8::100]:53   rr
+  ->  [2001:db8:2::11]:53  tunnel          0       0         0
+";
+    check(SERVICES, View::Usual, want);
+}
+
+#[test]
+fn services_show_what_they_counted() {
+    let want = "\
+Prot  Service              Connections  Packets in  Packets out  Bytes in  Bytes out
+  ->  Destination
+tcp   192.0.2.100:80              1500        9000         7000    700000   12000000
+  ->  10.0.2.11:80                 500        3000         2500    200000    4000000
+  ->  10.0.2.12:8080              1000        6000         4500    500000    8000000
+udp   [2001:db8::100]:53             0           0            0         0          0
+  ->  [2001:db8:2::11]:53            0           0            0         0          0
+";
+    check(SERVICES, View::Counters, want);
+}
+
+#[test]
+fn one_service_is_shown_whole() {
+    let Reply::Services(mut services) = reply(SERVICES) else { panic!("services") };
+    services.truncate(1);
+    let got = text(&Reply::Services(services.clone()), View::Details);
+    let want = "\
+Service      tcp 192.0.2.100:80
+Id           0
+Scheduler    wrr
+Local pool   lan
+Connections  1500
+Packets in   9000
+Packets out  7000
+Bytes in     700000
+Bytes out    12000000
+
+Destination     Forward  Weight  Upper  Lower  Active  Inactive  Connections  Packets in  Packets out  Bytes in  Bytes out
+10.0.2.11:80    fullnat       1      0      0       3        12          500        3000         2500    200000    4000000
+10.0.2.12:8080  nat          10   1000    800     120         0         1000        6000         4500    500000    8000000
+";
+    assert_eq!(got, want, "\ngot:\n{got}");
+    let dests = text(&Reply::Destinations(services.remove(0).destinations), View::Usual);
+    assert!(got.ends_with(&dests));
+}
+
+#[test]
+fn network() {
+    check(
+        r#"{"pools":[{"name":"lan","interface":"lan","addresses":["10.0.2.200-10.0.2.203","2001:db8:2::200"],"ports":"1024-65535","services":2}]}"#,
+        View::Usual,
+        "\
+Pool  Interface  Ports       Services  Addresses
+lan   lan        1024-65535         2  10.0.2.200-10.0.2.203 2001:db8:2::200
+",
+    );
+    check(
+        r#"{"addresses":[{"interface":"wan","cidr":"192.0.2.1/24","role":"host"},{"interface":"lan","cidr":"10.0.2.200/32","role":"local_pool","pool":"lan"}]}"#,
+        View::Usual,
+        "\
+Interface  Address        Role
+wan        192.0.2.1/24   host
+lan        10.0.2.200/32  local pool lan
+",
+    );
+    check(
+        r#"{"routes":[{"to":"192.0.2.0/24","via":null,"interface":"wan","source":null,"mtu":null,"origin":"connected"},{"to":"0.0.0.0/0","via":"192.0.2.254","interface":"wan","source":"192.0.2.1","mtu":1400,"origin":"static"}]}"#,
+        View::Usual,
+        "\
+To            Via          Interface  Source      MTU  Origin
+192.0.2.0/24  -            wan        -             -  connected
+0.0.0.0/0     192.0.2.254  wan        192.0.2.1  1400  static
+",
+    );
+    check(
+        r#"{"neighbours":[{"worker":0,"interface":"lan","address":"10.0.2.11","mac":"02:00:00:00:02:0b","state":"reachable","age_ms":61500},{"worker":1,"interface":"lan","address":"10.0.2.12","mac":null,"state":"incomplete","age_ms":0}]}"#,
+        View::Usual,
+        "\
+Worker  Interface  Address    MAC                State       Age s
+     0  lan        10.0.2.11  02:00:00:00:02:0b  reachable      61
+     1  lan        10.0.2.12  -                  incomplete      0
+",
+    );
+}
+
+const CONNECTIONS: &str = concat!(
+    r#"{"connections":[{"worker":0,"protocol":"tcp","client":"198.51.100.7:40000","service":"192.0.2.100:80","local":"10.0.2.200:1024","#,
+    r#""destination":"10.0.2.11:80","method":"fullnat","state":"ESTABLISHED","expires_in_ms":899001,"packets_in":12,"flags":{"inactive":false,"no_destination":false}},"#,
+    r#"{"worker":1,"protocol":"udp","client":"[2001:db8:1::7]:5353","service":"[2001:db8::100]:53","#,
+    r#""destination":"[2001:db8:2::11]:53","method":"dr","state":"UDP","expires_in_ms":300000,"packets_in":1,"flags":{"inactive":true,"no_destination":true}}]}"#
+);
+
+#[test]
+fn connections() {
+    check(CONNECTIONS, View::Usual, "\
+Prot  Expires  State        Client                 Service                Local                  Destination            Forward  Packets  Worker  Flags
+tcp     15:00  ESTABLISHED  198.51.100.7:40000     192.0.2.100:80         10.0.2.200:1024        10.0.2.11:80           fullnat       12       0
+udp     05:00  UDP          [2001:db8:1::7]:5353   [2001:db8::100]:53     -                      [2001:db8:2::11]:53    dr             1       1  inactive,no-destination
+");
+    check(r#"{"conn_count":{"connections":10000}}"#, View::Usual, "10000\n");
+    check(
+        r#"{"conn_count":{"connections":3}}"#,
+        View::Done("connections dropped"),
+        "3 connections dropped\n",
+    );
+}
+
+#[test]
+fn connections_come_in_pieces() {
+    let Reply::Connections(all) = reply(CONNECTIONS) else { panic!("connections") };
+    let mut json = Connections::new(true);
+    assert!(json.is_untouched());
+    let pieces = [json.part(&all[..1]), json.part(&[]), json.part(&all[1..]), json.end()].concat();
+    assert_eq!(pieces, format!("{CONNECTIONS}\n"));
+    assert!(!json.is_untouched());
+    assert_eq!(Connections::new(true).end(), "{\"connections\":[]}\n");
+
+    let mut table = Connections::new(false);
+    let pieces = [table.part(&all[..1]), table.part(&all[1..]), table.end()].concat();
+    assert_eq!(pieces, text(&Reply::Connections(all), View::Usual));
+}
+
+const WORKERS: &str = concat!(
+    r#"{"workers":[{"id":0,"cpu":2,"generation":7,"packets":{"rx":1000,"from_host":5,"from_ring":10,"generated":3,"cloned":1,"split":0,"#,
+    r#""tx":990,"to_host":6,"to_ring":12,"dropped":4,"consumed":7,"merged":0,"held":0},"#,
+    r#""busy_percent":12.5,"loop_turns":123456,"connections":50,"connections_limit":500000,"neighbours":4},"#,
+    r#"{"id":1,"cpu":null,"generation":7,"packets":{"rx":0,"from_host":0,"from_ring":12,"generated":0,"cloned":0,"split":0,"#,
+    r#""tx":2,"to_host":0,"to_ring":10,"dropped":0,"consumed":0,"merged":0,"held":0},"#,
+    r#""busy_percent":0.0,"loop_turns":99,"connections":0,"connections_limit":500000,"neighbours":4}]}"#
+);
+
+#[test]
+fn workers() {
+    check(
+        WORKERS,
+        View::Usual,
+        "\
+Worker  CPU  Busy %  Connections   Limit  Neighbours  Generation  Loop turns
+     0    2    12.5           50  500000           4           7      123456
+     1    -     0.0            0  500000           4           7          99
+",
+    );
+    check(WORKERS, View::Counters, "\
+worker    rx  from_host  from_ring  generated  cloned  split   tx  to_host  to_ring  dropped  consumed  merged  held
+     0  1000          5         10          3       1      0  990        6       12        4         7       0     0
+     1     0          0         12          0       0      0    2        0       10        0         0       0     0
+ total  1000          5         22          3       1      0  992        6       22        4         7       0     0
+");
+}
+
+#[test]
+fn ports() {
+    let json = concat!(
+        r#"{"ports":[{"name":"wan","device":"net_af_packet0,iface=wan0","driver":"net_af_packet","mac":"02:00:00:00:00:01","mtu":1500,"#,
+        r#""link":"up","speed_mbps":null,"rx_queues":2,"tx_queues":2,"exception":"wan.host","rx_packets":1000,"tx_packets":900,"#,
+        r#""rx_bytes":64000,"tx_bytes":57600,"rx_missed":1,"rx_errors":0,"rx_no_buffers":0,"tx_errors":0},"#,
+        r#"{"name":"lan","device":"0000:01:00.0","driver":"net_ixgbe","mac":"02:00:00:00:00:02","mtu":9000,"#,
+        r#""link":"down","speed_mbps":10000,"rx_queues":4,"tx_queues":4,"exception":null,"rx_packets":0,"tx_packets":0,"#,
+        r#""rx_bytes":0,"tx_bytes":0,"rx_missed":0,"rx_errors":0,"rx_no_buffers":0,"tx_errors":0}]}"#
+    );
+    check(json, View::Usual, "\
+Port  MAC                 MTU  Link  Mbit/s  Rx queues  Tx queues  Exception  Driver         Device
+wan   02:00:00:00:00:01  1500  up         -          2          2  wan.host   net_af_packet  net_af_packet0,iface=wan0
+lan   02:00:00:00:00:02  9000  down   10000          4          4  -          net_ixgbe      0000:01:00.0
+");
+    check(
+        json,
+        View::Counters,
+        "\
+Port  Rx packets  Rx bytes  Rx missed  Rx errors  Rx no buffers  Tx packets  Tx bytes  Tx errors
+wan         1000     64000          1          0              0         900     57600          0
+lan            0         0          0          0              0           0         0          0
+",
+    );
+}
+
+#[test]
+fn drops_are_those_that_occurred() {
+    let json = concat!(
+        r#"{"drops":[{"reason":"no_route","help":"No route leads to the destination: add one.","count":12,"workers":[10,2]},"#,
+        r#"{"reason":"table_full","help":"The connection table is full: raise limits.connections.","count":0,"workers":[0,0]}]}"#
+    );
+    check(
+        json,
+        View::NonZero,
+        "\
+Packets  Reason    What it means
+     12  no_route  No route leads to the destination: add one.
+",
+    );
+    check(
+        json,
+        View::Usual,
+        "\
+Packets  Reason      What it means
+     12  no_route    No route leads to the destination: add one.
+      0  table_full  The connection table is full: raise limits.connections.
+",
+    );
+    check(r#"{"drops":[]}"#, View::NonZero, "nothing was dropped\n");
+}
+
+#[test]
+fn total() {
+    let json = concat!(
+        r#"{"total":{"version":"0.1.0","uptime_ms":93784000,"generation":7,"services":2,"destinations":3,"connections":50,"connections_limit":1000000,"#,
+        r#""traffic":{"connections":1500,"packets_in":9000,"packets_out":7000,"bytes_in":700000,"bytes_out":12000000},"#,
+        r#""packets":{"rx":1000,"from_host":5,"from_ring":22,"generated":3,"cloned":1,"split":0,"#,
+        r#""tx":992,"to_host":6,"to_ring":22,"dropped":4,"consumed":7,"merged":0,"held":0}}}"#
+    );
+    check(
+        json,
+        View::Usual,
+        "\
+Version          0.1.0
+Uptime           1d 02:03:04
+Generation       7
+Services         2
+Destinations     3
+Connections now  50 of 1000000
+Connections      1500
+Packets in       9000
+Packets out      7000
+Bytes in         700000
+Bytes out        12000000
+Received         1000
+Sent             992
+From host        5
+To host          6
+Between workers  22
+Dropped          4
+",
+    );
+}
+
+#[test]
+fn changes() {
+    let json = concat!(
+        r#"{"applied":{"generation":8,"changes":[{"kind":"added","item":"service tcp 192.0.2.100:80"},"#,
+        r#"{"kind":"changed","item":"route default","detail":"mtu 1400"},{"kind":"removed","item":"address 192.0.2.9/32 on wan"}],"warnings":[]}}"#
+    );
+    let want = "\
+added service tcp 192.0.2.100:80
+changed route default: mtu 1400
+removed address 192.0.2.9/32 on wan
+";
+    check(json, View::Usual, want);
+    let nothing = r#"{"applied":{"generation":8,"changes":[],"warnings":[]}}"#;
+    check(nothing, View::Usual, "nothing to change\n");
+    check(nothing, View::Done("counters are zero"), "counters are zero\n");
+}
+
+#[test]
+fn configuration() {
+    check(r#"{"config":{"text":"[daemon]\n"}}"#, View::Usual, "[daemon]\n");
+    check(r#"{"checked":[]}"#, View::Usual, "the configuration is good\n");
+}
