@@ -6,9 +6,11 @@
 use std::sync::Arc;
 
 use api::{
-    AddrRange, DestEdit, DestKey, Error, ErrorCode, PoolSpec, Request, RouteKey, ServiceEdit, ServiceKey,
+    AddrRange, DestEdit, DestKey, Error, ErrorCode, Method, PoolSpec, Request, RouteKey, ServiceEdit,
+    ServiceKey,
 };
 
+use crate::config::check::{PoolChoice, pool_of};
 use crate::config::{Config, Pool, Service, route_prefix};
 
 /// Edits `config` as a request wishes.
@@ -192,6 +194,13 @@ fn add_pool(config: &mut Config, spec: PoolSpec) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether a service names the pool, or has FULLNAT destinations and no other choice.
+fn needs_pool(config: &Config, service: &Service, name: &str) -> bool {
+    let fullnat = service.dests.iter().any(|dest| dest.method == Method::Fullnat);
+    let choice = matches!(pool_of(config, service), PoolChoice::One(pool) if pool.name == name);
+    choice && (fullnat || service.spec.local_pool.is_some())
+}
+
 fn delete_from_pool(config: &mut Config, name: &str, addresses: &[AddrRange]) -> Result<(), Error> {
     let index = config.pools.iter().position(|p| p.name == name);
     let index = index.ok_or_else(|| not_found(format!("local pool {name}")))?;
@@ -210,8 +219,13 @@ fn delete_from_pool(config: &mut Config, name: &str, addresses: &[AddrRange]) ->
         }
         pool.addresses = rest;
     }
-    if pool.addresses.is_empty() {
-        config.pools.remove(index);
+    if !pool.addresses.is_empty() {
+        return Ok(());
     }
+    if let Some(user) = config.services.iter().find(|service| needs_pool(config, service, name)) {
+        let message = format!("local pool {name} is used by service {}", user.spec.key());
+        return Err(Error::new(ErrorCode::InUse, message).about(format!("local pool {name}")));
+    }
+    config.pools.remove(index);
     Ok(())
 }

@@ -186,7 +186,7 @@ fn each_refusal_has_its_code_and_changes_nothing() {
         (r#"{"op":"pool_add","pool":{"name":"new","addresses":["10.0.2.99"]}}"#.into(), ErrorCode::Invalid, "local pool new is new: say its interface"),
         (r#"{"op":"pool_add","pool":{"name":"a b","interface":"lan","addresses":["10.0.2.99"]}}"#.into(), ErrorCode::Invalid, "found \"a b\", expected a name of 1 to 63 letters, digits, `.`, `_`, `-`"),
         (r#"{"op":"pool_delete","pool":"lan","addresses":["10.0.2.203-10.0.2.204"]}"#.into(), ErrorCode::NotFound, "there is no address 10.0.2.203-10.0.2.204 in local pool lan"),
-        (r#"{"op":"pool_delete","pool":"lan","addresses":["10.0.2.200-10.0.2.203","2001:db8:2::200"]}"#.into(), ErrorCode::NotFound, "local_pool: found unknown local pool \"lan\""),
+        (r#"{"op":"pool_delete","pool":"lan","addresses":["10.0.2.200-10.0.2.203","2001:db8:2::200"]}"#.into(), ErrorCode::InUse, "local pool lan is used by service tcp 192.0.2.100:80"),
         (r#"{"op":"address_add","address":{"interface":"lan","cidr":"192.0.2.100/32"}}"#.into(), ErrorCode::Exists, "cidr: found 192.0.2.100 twice, first on \"wan\""),
         (r#"{"op":"address_delete","address":{"interface":"wan","cidr":"192.0.2.1/24"}}"#.into(), ErrorCode::Invalid, "via: found 192.0.2.254, expected a gateway in the prefix of an [[address]]"),
         (r#"{"op":"route_add","route":{"to":"default","via":"192.0.2.9"}}"#.into(), ErrorCode::Exists, "route default is there already"),
