@@ -17,7 +17,7 @@ pub struct Load {
     pub requests: u32,
     /// How many at a time.
     pub parallel: u32,
-    /// The client's address, if not the first.
+    /// The client's address; the kernel's choice if none.
     pub source: Option<IpAddr>,
 }
 

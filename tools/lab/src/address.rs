@@ -103,7 +103,7 @@ pub fn director_lan(family: Family) -> IpAddr {
 /// How many addresses the client has in each family.
 pub const CLIENTS: u8 = 16;
 
-/// Client address number `n`, `0..CLIENTS`; number 0 is the one that programs use unless told otherwise.
+/// Client address number `n`, `0..CLIENTS`. Which one a program uses that does not say is the kernel's choice.
 pub fn client(family: Family, n: u8) -> IpAddr {
     wan(family, 10 + n)
 }

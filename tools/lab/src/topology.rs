@@ -130,6 +130,7 @@ impl Topology {
             let server = topology.add_server(number).context(format_args!("rs{number}"))?;
             topology.servers.push(server);
         }
+        topology.wait_for_links()?;
         topology.wait_for_servers()?;
         Ok(topology)
     }
@@ -234,6 +235,22 @@ impl Topology {
         Ok(Server { name, number, namespace, processes, echo })
     }
 
+    /// The kernel notices that a new link is up, and gives it the address that it asks for neighbours from, with a
+    /// delay of up to a second; the first IPv6 packet would wait as long.
+    fn wait_for_links(&self) -> Result<()> {
+        let servers = self.servers.iter().map(|server| (&server.namespace, 1));
+        for (namespace, links) in [(&self.client, 2), (&self.router, 2)].into_iter().chain(servers) {
+            let deadline = Instant::now() + Duration::from_secs(5);
+            while namespace.enter(link_local_addresses)?? < links {
+                if Instant::now() > deadline {
+                    return Err(Error::new(format!("the links of {} do not come up", namespace.name())));
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        Ok(())
+    }
+
     fn wait_for_servers(&mut self) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(10);
         for server in &mut self.servers {
@@ -289,6 +306,12 @@ impl Topology {
         }
         Ok(())
     }
+}
+
+/// How many link-local addresses the calling thread's namespace has.
+fn link_local_addresses() -> Result<usize> {
+    let path = "/proc/thread-self/net/if_inet6";
+    Ok(std::fs::read_to_string(path).context(path)?.lines().filter(|line| line.starts_with("fe80")).count())
 }
 
 /// The VIPs that real servers carry themselves.
