@@ -276,9 +276,7 @@ fn every_level_has_examples_that_parse() {
         assert!(inner.get_about().is_some(), "{path}: no description");
         let help = inner.get_after_help().unwrap_or_else(|| panic!("{path}: no examples")).to_string();
         for line in help.lines().filter_map(|line| line.strip_prefix("  rvsctl ")) {
-            let line = line.split(['#', '|', '>', '&']).next().unwrap_or_default().replace('\'', "");
-            let words = std::iter::once("rvsctl").chain(line.split_whitespace());
-            Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{path}: {line}: {e}"));
+            parses(line).unwrap_or_else(|e| panic!("{path}: {line}: {e}"));
             examples += 1;
         }
         for argument in inner.get_arguments() {
@@ -286,6 +284,25 @@ fn every_level_has_examples_that_parse() {
         }
     });
     assert!(examples > 50, "{examples}");
+}
+
+/// A shell's words: blanks part them, single quotes do not stay.
+fn parses(line: &str) -> Result<Cli, clap::Error> {
+    let line = line.split(['#', '|', '>', '&']).next().unwrap_or_default().replace('\'', "");
+    Cli::try_parse_from(std::iter::once("rvsctl").chain(line.split_whitespace()))
+}
+
+#[test]
+fn the_guide_shows_every_command_and_no_other() {
+    let guide = include_str!("../../../../docs/rvsctl.md");
+    let lines: Vec<&str> = guide.lines().filter_map(|line| line.strip_prefix("$ rvsctl ")).collect();
+    for line in &lines {
+        parses(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+    }
+    below(&Cli::command(), "", &mut |path, inner| {
+        let shown = lines.iter().any(|line| line.contains(path.trim_start()));
+        assert!(shown || inner.has_subcommands(), "docs/rvsctl.md does not show {path}");
+    });
 }
 
 #[test]

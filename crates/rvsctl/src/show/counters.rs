@@ -169,7 +169,7 @@ pub fn total(total: &TotalView) -> String {
         ("Services", total.services.to_string()),
         ("Destinations", total.destinations.to_string()),
         ("Connections now", format!("{} of {}", total.connections, total.connections_limit)),
-        ("Connections", traffic.connections.to_string()),
+        ("Connections made", traffic.connections.to_string()),
         ("Packets in", traffic.packets_in.to_string()),
         ("Packets out", traffic.packets_out.to_string()),
         ("Bytes in", traffic.bytes_in.to_string()),

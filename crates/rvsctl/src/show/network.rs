@@ -1,6 +1,8 @@
 //! Local pools, addresses, routes and neighbours.
 
-use api::{AddrRange, AddressRole, AddressView, NeighbourView, PoolView, RouteOrigin, RouteView};
+use api::{
+    AddrRange, AddressRole, AddressView, NeighbourState, NeighbourView, PoolView, RouteOrigin, RouteView,
+};
 
 use super::or_none;
 use crate::table::Table;
@@ -59,13 +61,16 @@ pub fn routes(routes: &[RouteView]) -> String {
 pub fn neighbours(neighbours: &[NeighbourView]) -> String {
     let mut table = Table::new([">Worker", "Interface", "Address", "MAC", "State", ">Age s"]);
     for neighbour in neighbours {
+        // A static neighbour is never confirmed.
+        let learnt = neighbour.state != NeighbourState::Static;
+        let age_s = learnt.then_some(neighbour.age_ms / 1000);
         table.row([
             neighbour.worker.to_string(),
             neighbour.interface.clone(),
             neighbour.address.to_string(),
             or_none(neighbour.mac),
             neighbour.state.as_str().to_owned(),
-            (neighbour.age_ms / 1000).to_string(),
+            or_none(age_s),
         ]);
     }
     table.take()

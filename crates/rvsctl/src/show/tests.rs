@@ -9,10 +9,14 @@ fn reply(json: &str) -> Reply {
     reply
 }
 
+/// The guide, whose tables are those of these tests.
+const GUIDE: &str = include_str!("../../../../docs/rvsctl.md");
+
 #[track_caller]
 fn check(json: &str, view: View, want: &str) {
     let got = text(&view.select(reply(json)), view);
     assert_eq!(got, want, "\ngot:\n{got}\nwanted:\n{want}");
+    assert!(GUIDE.contains(want), "not in docs/rvsctl.md:\n{want}");
 }
 
 const SERVICES: &str = concat!(
@@ -77,6 +81,7 @@ Destination     Forward  Weight  Upper  Lower  Active  Inactive  Connections  Pa
 10.0.2.12:8080  nat          10   1000    800     120         0         1000        6000         4500    500000    8000000
 ";
     assert_eq!(got, want, "\ngot:\n{got}");
+    assert!(GUIDE.contains(want), "not in docs/rvsctl.md:\n{want}");
     let dests = text(&Reply::Destinations(services.remove(0).destinations), View::Usual);
     assert!(got.ends_with(&dests));
 }
@@ -110,12 +115,13 @@ To            Via          Interface  Source      MTU  Origin
 ",
     );
     check(
-        r#"{"neighbours":[{"worker":0,"interface":"lan","address":"10.0.2.11","mac":"02:00:00:00:02:0b","state":"reachable","age_ms":61500},{"worker":1,"interface":"lan","address":"10.0.2.12","mac":null,"state":"incomplete","age_ms":0}]}"#,
+        r#"{"neighbours":[{"worker":0,"interface":"lan","address":"10.0.2.11","mac":"02:00:00:00:02:0b","state":"reachable","age_ms":61500},{"worker":1,"interface":"lan","address":"10.0.2.12","mac":null,"state":"incomplete","age_ms":0},{"worker":0,"interface":"lan","address":"10.0.2.13","mac":"02:00:00:00:02:0d","state":"static","age_ms":9000}]}"#,
         View::Usual,
         "\
 Worker  Interface  Address    MAC                State       Age s
      0  lan        10.0.2.11  02:00:00:00:02:0b  reachable      61
      1  lan        10.0.2.12  -                  incomplete      0
+     0  lan        10.0.2.13  02:00:00:00:02:0d  static          -
 ",
     );
 }
@@ -214,24 +220,24 @@ lan            0         0          0          0              0           0     
 #[test]
 fn drops_are_those_that_occurred() {
     let json = concat!(
-        r#"{"drops":[{"reason":"no_route","help":"No route leads to the destination: add one.","count":12,"workers":[10,2]},"#,
-        r#"{"reason":"table_full","help":"The connection table is full: raise limits.connections.","count":0,"workers":[0,0]}]}"#
+        r#"{"drops":[{"reason":"no_route","help":"No route has the destination.","count":12,"workers":[10,2]},"#,
+        r#"{"reason":"connection_table_full","help":"No room for another connection.","count":0,"workers":[0,0]}]}"#
     );
     check(
         json,
         View::NonZero,
         "\
 Packets  Reason    What it means
-     12  no_route  No route leads to the destination: add one.
+     12  no_route  No route has the destination.
 ",
     );
     check(
         json,
         View::Usual,
         "\
-Packets  Reason      What it means
-     12  no_route    No route leads to the destination: add one.
-      0  table_full  The connection table is full: raise limits.connections.
+Packets  Reason                 What it means
+     12  no_route               No route has the destination.
+      0  connection_table_full  No room for another connection.
 ",
     );
     check(r#"{"drops":[]}"#, View::NonZero, "nothing was dropped\n");
@@ -249,23 +255,23 @@ fn total() {
         json,
         View::Usual,
         "\
-Version          0.1.0
-Uptime           1d 02:03:04
-Generation       7
-Services         2
-Destinations     3
-Connections now  50 of 1000000
-Connections      1500
-Packets in       9000
-Packets out      7000
-Bytes in         700000
-Bytes out        12000000
-Received         1000
-Sent             992
-From host        5
-To host          6
-Between workers  22
-Dropped          4
+Version           0.1.0
+Uptime            1d 02:03:04
+Generation        7
+Services          2
+Destinations      3
+Connections now   50 of 1000000
+Connections made  1500
+Packets in        9000
+Packets out       7000
+Bytes in          700000
+Bytes out         12000000
+Received          1000
+Sent              992
+From host         5
+To host           6
+Between workers   22
+Dropped           4
 ",
     );
 }
@@ -273,12 +279,12 @@ Dropped          4
 #[test]
 fn changes() {
     let json = concat!(
-        r#"{"applied":{"generation":8,"changes":[{"kind":"added","item":"service tcp 192.0.2.100:80"},"#,
-        r#"{"kind":"changed","item":"route default","detail":"mtu 1400"},{"kind":"removed","item":"address 192.0.2.9/32 on wan"}],"warnings":[]}}"#
+        r#"{"applied":{"generation":8,"changes":[{"kind":"added","item":"service tcp 192.0.2.100:443"},"#,
+        r#"{"kind":"changed","item":"destination 10.0.2.11:80 of tcp 192.0.2.100:80","detail":"weight 1 → 0"},{"kind":"removed","item":"address 192.0.2.9/32 on wan"}],"warnings":[]}}"#
     );
     let want = "\
-added service tcp 192.0.2.100:80
-changed route default: mtu 1400
+added service tcp 192.0.2.100:443
+changed destination 10.0.2.11:80 of tcp 192.0.2.100:80: weight 1 → 0
 removed address 192.0.2.9/32 on wan
 ";
     check(json, View::Usual, want);
