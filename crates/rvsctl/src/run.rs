@@ -1,13 +1,14 @@
 //! One command from its arguments to its output.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use api::{Client, Diagnostic, Reply, Request, Severity};
 use clap::CommandFactory;
 
 use crate::args::{Action, Cli};
 use crate::failure::Failure;
-use crate::show::{self, Connections};
+use crate::show::{self, Connections, View};
 
 /// Does what the command line asks; the output goes to `out`, warnings to standard error.
 pub fn run(cli: Cli, out: &mut impl Write) -> Result<(), Failure> {
@@ -19,22 +20,26 @@ pub fn run(cli: Cli, out: &mut impl Write) -> Result<(), Failure> {
             return out.write_all(&script).map_err(Failure::Output);
         }
     };
+    match request {
+        Request::ConnList { .. } => list_connections(&cli.socket, request, cli.json, out),
+        _ => ask(&cli.socket, request, view, cli.json, out),
+    }
+}
+
+/// Asks for what is answered at once, and shows it.
+fn ask(socket: &Path, request: Request, view: View, json: bool, out: &mut impl Write) -> Result<(), Failure> {
     let checked = match &request {
         Request::ConfigCheck { name, .. } => Some(name.clone()),
         _ => None,
     };
-    let hint = checked
-        .as_ref()
-        .map(|name| format!("without a running rvsd, `rvsd --config {name} --check` does it"));
-    let mut client = Client::connect(&cli.socket).map_err(|e| Failure::of_client(e, hint.clone()))?;
-    if let Request::ConnList { .. } = request {
-        return list_connections(&mut client, request, cli.json, out);
-    }
-    let reply = match client.call(request) {
+    let reply = match Client::connect(socket).and_then(|mut client| client.call(request)) {
         Ok(reply) => view.select(reply),
-        Err(error) => return refused(Failure::of_client(error, hint), cli.json, out),
+        Err(error) => {
+            let without = |name| format!("without a running rvsd, `rvsd --config {name} --check` does it");
+            return refused(Failure::of_client(error, checked.map(without)), json, out);
+        }
     };
-    if cli.json {
+    if json {
         print_json(&reply, out)?;
     }
     let diagnostics = match &reply {
@@ -49,7 +54,7 @@ pub fn run(cli: Cli, out: &mut impl Write) -> Result<(), Failure> {
         return Err(Failure::BadConfig { name, diagnostics });
     }
     warn(&diagnostics);
-    if cli.json {
+    if json {
         return Ok(());
     }
     out.write_all(show::text(&reply, view).as_bytes()).map_err(Failure::Output)
@@ -79,11 +84,12 @@ fn print_json(value: &impl serde::Serialize, out: &mut impl Write) -> Result<(),
 
 /// Shows connections as they come: there may be more than fit in memory.
 fn list_connections(
-    client: &mut Client,
+    socket: &Path,
     request: Request,
     json: bool,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
+    let mut client = Client::connect(socket).map_err(|e| Failure::of_client(e, None))?;
     let mut list = Connections::new(json);
     let mut written = Ok(());
     let answer = client.call_parts(request, |part| {
