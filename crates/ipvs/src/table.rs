@@ -12,6 +12,9 @@ use crate::{Dest, DestId, Method, Protocol, Service, ServiceId, ServiceKey};
 
 type Endpoint = (Protocol, IpAddr, u16);
 
+/// Removed services whose rule of steering is remembered; the oldest are forgotten.
+const REMOVED_MAX: usize = 4096;
+
 /// Two services that cannot be in one table, or one that cannot be in any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableError {
@@ -60,6 +63,9 @@ pub struct ServiceTable {
     real_servers: HashSet<Endpoint>,
     /// There is a masquerade destination, or there was one.
     any_masquerade: bool,
+    /// Services that are gone, in the order of their going, and whether they masqueraded: their connections may live on.
+    removed: Vec<(Endpoint, bool)>,
+    removed_by_key: HashMap<Endpoint, bool>,
 }
 
 impl ServiceTable {
@@ -68,8 +74,8 @@ impl ServiceTable {
         Self::build_after(&Self::default(), services)
     }
 
-    /// Like `build`, for a table that follows `previous` while connections live: a service that had masquerade
-    /// destinations keeps their rule of steering, so that the owner of its connections stays the same.
+    /// Like `build`, for a table that follows `previous` while connections live, so that the owner of each stays the same: a
+    /// service that had masquerade destinations keeps their rule of steering, and one that goes leaves its own behind.
     pub fn build_after(previous: &Self, services: Vec<Arc<Service>>) -> Result<Self, TableError> {
         let mut table = Self {
             entries: Vec::with_capacity(services.len()),
@@ -78,10 +84,25 @@ impl ServiceTable {
             ..Self::default()
         };
         for service in services {
-            let masqueraded = previous.entry_of(service.id).is_some_and(|entry| entry.masquerades);
+            let ServiceKey::Address { protocol, addr, port } = service.key;
+            let masqueraded = previous.entry_of(service.id).is_some_and(|entry| entry.masquerades)
+                || previous.removed_by_key.get(&(protocol, addr, port)) == Some(&true);
             table.insert(service, masqueraded)?;
         }
+        table.remember_removed(previous);
         Ok(table)
+    }
+
+    /// Takes over what `previous` knew of services that are not here.
+    fn remember_removed(&mut self, previous: &Self) {
+        let lately = previous.entries.iter().map(|entry| {
+            let ServiceKey::Address { protocol, addr, port } = entry.service.key;
+            ((protocol, addr, port), entry.masquerades)
+        });
+        let removed = previous.removed.iter().copied().chain(lately);
+        self.removed = removed.filter(|(key, _)| !self.by_key.contains_key(key)).collect();
+        self.removed.drain(..self.removed.len().saturating_sub(REMOVED_MAX));
+        self.removed_by_key = self.removed.iter().copied().collect();
     }
 
     fn insert(&mut self, service: Arc<Service>, masqueraded: bool) -> Result<(), TableError> {
@@ -115,9 +136,13 @@ impl ServiceTable {
         self.entry(protocol, addr, port).map(|entry| &*entry.service)
     }
 
-    /// Like `find`; whether the service has a masquerade destination, or had one.
+    /// Like `find`, but services that were removed count too; whether the service has a masquerade destination, or had one.
     pub(crate) fn masquerades(&self, protocol: Protocol, addr: IpAddr, port: u16) -> Option<bool> {
-        self.entry(protocol, addr, port).map(|entry| entry.masquerades)
+        let removed = |port| self.removed_by_key.get(&(protocol, addr, port)).copied();
+        self.entry(protocol, addr, port)
+            .map(|entry| entry.masquerades)
+            .or_else(|| removed(port))
+            .or_else(|| removed(0))
     }
 
     fn entry(&self, protocol: Protocol, addr: IpAddr, port: u16) -> Option<&Entry> {
@@ -329,6 +354,41 @@ mod tests {
         let third = ServiceTable::build_after(&second, vec![service(1, Protocol::Tcp, 81, &other)]).unwrap();
         assert!(third.any_masquerade(), "its connections may live");
         assert_eq!(steered(&third, 81), Some(false));
+    }
+
+    #[test]
+    fn removed_services_are_steered_as_they_were() {
+        let nat = [dest(1, Method::Masquerade, 80)];
+        let steered = |table: &ServiceTable, port| table.masquerades(Protocol::Tcp, VIP.into(), port);
+        let both = || vec![service(0, Protocol::Tcp, 80, &nat), service(1, Protocol::Tcp, 81, &[])];
+        let first = ServiceTable::build(both()).unwrap();
+        let second = ServiceTable::build_after(&first, Vec::new()).unwrap();
+        let third = ServiceTable::build_after(&second, Vec::new()).unwrap();
+        for table in [&second, &third] {
+            assert!(table.is_empty() && table.find(Protocol::Tcp, VIP.into(), 80).is_none());
+            assert_eq!(
+                [80, 81, 82].map(|port| steered(table, port)),
+                [Some(true), Some(false), None],
+                "while there is no other"
+            );
+        }
+        // What stands in for it now decides, since its connections are the ones that begin.
+        let any = ServiceTable::build_after(&third, vec![service(2, Protocol::Tcp, 0, &[])]).unwrap();
+        assert_eq!(steered(&any, 80), Some(false));
+        let back = ServiceTable::build_after(&any, vec![service(3, Protocol::Tcp, 80, &[])]).unwrap();
+        assert_eq!([80, 81, 9].map(|port| steered(&back, port)), [Some(true), Some(false), Some(false)]);
+        assert_eq!(back.removed.len(), 2, "port 81 and port 0");
+    }
+
+    #[test]
+    fn what_is_remembered_of_removed_services_is_bounded() {
+        let many: Vec<_> =
+            (0..REMOVED_MAX as u32 + 10).map(|n| service(n, Protocol::Tcp, n as u16 + 1, &[])).collect();
+        let full = ServiceTable::build(many).unwrap();
+        let none = ServiceTable::build_after(&full, Vec::new()).unwrap();
+        assert_eq!((none.removed.len(), none.removed_by_key.len()), (REMOVED_MAX, REMOVED_MAX));
+        assert_eq!(none.masquerades(Protocol::Tcp, VIP.into(), 10), None, "the oldest went");
+        assert_eq!(none.masquerades(Protocol::Tcp, VIP.into(), 11), Some(false));
     }
 
     #[test]

@@ -125,7 +125,8 @@ impl<B: PacketBuf> Link<B> {
         if !is_too_big(packet.bytes(), &info) && !self.limiter.allow(now_ms, IcmpError::HostUnreachable) {
             return self.counters.discard(DropReason::IcmpRateLimited);
         }
-        match net.route_from(iface, info.dst(packet.bytes())) {
+        let to = info.dst(packet.bytes());
+        match net.route_from(iface, to).filter(|_| net.own(to).is_none()) {
             Some(hop) => self.send(now_ms, net, hop, packet, out),
             None => self.counters.discard(DropReason::NoRoute),
         }

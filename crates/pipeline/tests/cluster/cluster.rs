@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use inet::{DropReason, IfaceId, Learned, NeighLimits, NeighbourView, PortIndex};
-use ipvs::{ConnView, Cursor, Director, Limits, Snapshot, WorkerId, WorkerShared};
+use ipvs::{ConnView, Cursor, Director, Limits, ServiceId, Snapshot, WorkerId, WorkerShared};
 use pipeline::{Counter, Counters, Pipeline, PipelineLimits, Ports};
 use wire::{PacketBuf, VecBuf};
 
@@ -157,7 +157,7 @@ impl Cluster {
     }
 
     /// The host's kernel sends a frame through the exception port of `port`.
-    pub fn from_host(&mut self, port: PortIndex, frame: &[u8]) -> Sent {
+    pub fn host_sends(&mut self, port: PortIndex, frame: &[u8]) -> Sent {
         let Worker { pipeline, ports } = &mut self.workers[0];
         pipeline.receive_from_host(self.now_ms, port, VecBuf::new(frame), ports);
         self.settle()
@@ -198,14 +198,14 @@ impl Cluster {
         self.settle()
     }
 
-    /// Forgets connections; returns how many there were.
-    pub fn flush_connections(&mut self) -> usize {
-        self.workers.iter_mut().map(|worker| worker.pipeline.flush_connections()).sum()
+    /// Forgets connections, or those of one service; returns how many there were.
+    pub fn flush_connections(&mut self, service: Option<ServiceId>) -> usize {
+        self.workers.iter_mut().map(|worker| worker.pipeline.flush_connections(service)).sum()
     }
 
-    /// Forgets learned neighbours.
-    pub fn flush_neighbours(&mut self) {
-        self.workers.iter_mut().for_each(|worker| worker.pipeline.flush_neighbours());
+    /// Forgets learned neighbours, or those of one interface.
+    pub fn flush_neighbours(&mut self, iface: Option<IfaceId>) {
+        self.workers.iter_mut().for_each(|worker| worker.pipeline.flush_neighbours(iface));
     }
 
     /// All workers stop.

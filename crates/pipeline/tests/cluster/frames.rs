@@ -176,12 +176,7 @@ fn write_nd(message: Ndp, ends: Ends) -> Vec<u8> {
     frame
 }
 
-fn write_arp(
-    op: Op,
-    sender: (MacAddr, Ipv4Addr),
-    target: (MacAddr, Ipv4Addr),
-    to: MacAddr,
-) -> Vec<u8> {
+fn write_arp(op: Op, sender: (MacAddr, Ipv4Addr), target: (MacAddr, Ipv4Addr), to: MacAddr) -> Vec<u8> {
     let mut frame = vec![0; FRAME_LEN];
     ArpPacket { op, sender_mac: sender.0, sender_ip: sender.1, target_mac: target.0, target_ip: target.1 }
         .write(&mut frame, &to);
@@ -191,12 +186,9 @@ fn write_arp(
 /// Asks for an address of the director, as a host on its link.
 pub fn ask(mac: MacAddr, src: IpAddr, target: IpAddr) -> Vec<u8> {
     match (src, target) {
-        (IpAddr::V4(src), IpAddr::V4(target)) => write_arp(
-            Op::Request,
-            (mac, src),
-            (MacAddr::UNSPECIFIED, target),
-            MacAddr::BROADCAST,
-        ),
+        (IpAddr::V4(src), IpAddr::V4(target)) => {
+            write_arp(Op::Request, (mac, src), (MacAddr::UNSPECIFIED, target), MacAddr::BROADCAST)
+        }
         (IpAddr::V6(src), IpAddr::V6(target)) => {
             let group = solicited_node(&target);
             let ends = Ends { src_mac: mac, dst_mac: multicast_mac(&group), src, dst: group };

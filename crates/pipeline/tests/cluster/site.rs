@@ -30,8 +30,7 @@ pub const ROUTER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 1, 0xfe]);
 
 pub const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 pub const PROTOCOLS: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
-pub const METHODS: [Method; 4] =
-    [Method::Masquerade, Method::Fullnat, Method::DirectRouting, Method::Tunnel];
+pub const METHODS: [Method; 4] = [Method::Masquerade, Method::Fullnat, Method::DirectRouting, Method::Tunnel];
 pub const BY_ADDRESS: NatSteering = NatSteering::Address { v4_prefix: 32, v6_prefix: 128 };
 
 /// Where translated packets arrive on a server.

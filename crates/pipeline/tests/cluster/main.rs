@@ -1,0 +1,11 @@
+//! The whole director without ports, driven as a cluster of workers: every packet's way, and that each is accounted for.
+
+mod allocation;
+mod cluster;
+mod frames;
+mod malformed;
+mod neighbours;
+mod network;
+mod site;
+mod snapshot;
+mod workers;
