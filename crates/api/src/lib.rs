@@ -23,9 +23,9 @@ pub use names::{
     ServiceKey,
 };
 pub use reply::{
-    AddressRole, AddressView, Applied, Change, ChangeKind, ConfigText, ConnCount, ConnFlags, ConnView,
-    DestView, DropView, LinkState, NeighbourState, NeighbourView, PacketCounters, PoolView, PortView, Reply,
-    RouteOrigin, RouteView, ServiceView, TotalView, Traffic, WorkerView,
+    AddressOrigin, AddressRole, AddressView, Applied, Change, ChangeKind, ConfigText, ConnCount, ConnFlags,
+    ConnView, DestView, DropView, LinkState, NeighbourState, NeighbourView, PacketCounters, PoolView,
+    PortView, Reply, RouteOrigin, RouteView, ServiceView, TotalView, Traffic, WorkerView,
 };
 pub use request::{
     AddressSpec, DestEdit, DestSpec, NeighbourKey, NeighbourSpec, PoolSpec, Request, RouteKey, RouteSpec,

@@ -140,6 +140,21 @@ pub struct AddressView {
     /// For `local_pool`: the pool's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
+    #[serde(default)]
+    pub origin: AddressOrigin,
+}
+
+/// Why an address is ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressOrigin {
+    /// The configuration says so.
+    #[default]
+    Configured,
+    /// The host's kernel has it on the port's exception TAP.
+    Host,
+    /// Every interface with IPv6 has one, made from its MAC.
+    LinkLocal,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

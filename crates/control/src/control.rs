@@ -4,6 +4,8 @@
 //! snapshot, publish it to all workers; only then is the copy the state. When any step fails the state
 //! is what it was. One lock orders changes and look-ups; workers never take it.
 
+mod host;
+
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,7 @@ use crate::dataplane::{Dataplane, DataplaneError};
 use crate::diff;
 use crate::edit::{edit, not_found};
 use crate::ids::Ids;
+use crate::overlay::{HostAddress, Overlay};
 use crate::server::Handler;
 use crate::views;
 
@@ -55,7 +58,16 @@ impl Prepared {
         let (snapshot, built) = build(&config, &fixed, &ids, &Built::default(), 1)?;
         let baselines = Baselines::default();
         Ok(Prepared {
-            state: State { config, ids, built, snapshot: Arc::new(snapshot), generation: 1, baselines },
+            state: State {
+                config,
+                ids,
+                built,
+                snapshot: Arc::new(snapshot),
+                generation: 1,
+                baselines,
+                host: Vec::new(),
+                overlay: Overlay::default(),
+            },
             fixed,
         })
     }
@@ -81,6 +93,10 @@ pub(crate) struct State {
     /// Of the last snapshot that was published, also in vain.
     generation: u64,
     pub baselines: Baselines,
+    /// What the host has on exception TAPs.
+    host: Vec<HostAddress>,
+    /// What of that is in force.
+    pub overlay: Overlay,
 }
 
 /// The running control core.
@@ -163,8 +179,7 @@ impl Control {
             Error::new(ErrorCode::Limit, e.to_string()).about(what)
         })?;
         let generation = state.generation + 1;
-        let built = build(&new, &self.fixed, &state.ids, &state.built, generation);
-        let (snapshot, built) = match built {
+        let (snapshot, built, overlay) = match host::build_over(state, &new, &self.fixed, generation) {
             Ok(built) => built,
             Err(e) => {
                 state.ids.undo(assignment);
@@ -184,14 +199,16 @@ impl Control {
             tracing::debug!(generation, kind = ?change.kind, item = %change.item, detail, "configuration changed");
         }
         tracing::info!(generation, changes = changes.len(), "new configuration in force");
-        (state.config, state.built, state.snapshot) = (new, built, snapshot);
+        overlay.report(&state.overlay);
+        (state.config, state.built, state.snapshot, state.overlay) = (new, built, snapshot, overlay);
         Ok(Applied { generation, changes, warnings: Vec::new() })
     }
 
     /// Publishes the state once more after a change that only some workers may have got.
     fn restore(&self, state: &mut State) {
         state.generation += 1;
-        match build(&state.config, &self.fixed, &state.ids, &state.built, state.generation) {
+        let config = state.overlay.over(&state.config);
+        match build(&config, &self.fixed, &state.ids, &state.built, state.generation) {
             Ok((snapshot, built)) => {
                 (state.snapshot, state.built) = (Arc::new(snapshot), built);
                 if let Err(e) = self.dataplane.publish(state.snapshot.clone()) {

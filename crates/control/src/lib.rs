@@ -8,7 +8,8 @@
 //! ```text
 //!  file ── config::parse ─┐
 //!                         ├─▶ copy of Config ─ check ─ diff ─ ids ─ build ─▶ Dataplane::publish ─▶ the state
-//!  socket ─ edit ─────────┘
+//!  socket ─ edit ─────────┘                                        ▲
+//!  the host's addresses (follow) ──────────────────── overlay ─────┘
 //! ```
 
 #![forbid(unsafe_code)]
@@ -20,12 +21,16 @@ mod control;
 pub mod dataplane;
 mod diff;
 mod edit;
+pub mod follow;
 mod ids;
+mod overlay;
 pub mod server;
 mod views;
 
 pub use build::{BuildError, limits};
 pub use control::{Control, PrepareError, Prepared};
 pub use dataplane::{Dataplane, DataplaneError, NeighbourSample, PortSample, WorkerSample};
+pub use follow::Follower;
 pub use ids::IdsExhausted;
+pub use overlay::HostAddress;
 pub use server::{Handler, Server, ServerError, ServerLimits};

@@ -91,9 +91,9 @@ impl Overlay {
         self.taken == other.taken && self.kept == other.kept
     }
 
-    /// Whether this address is the host's and not the configuration's.
-    pub fn holds(&self, interface: &str, address: IpAddr) -> bool {
-        self.taken.iter().any(|a| a.cidr.address == address && a.interface == interface)
+    /// The host's addresses that are in force.
+    pub fn taken(&self) -> &[AddressSpec] {
+        &self.taken
     }
 
     /// Logs what is refused and was not before.
@@ -101,6 +101,16 @@ impl Overlay {
         for refused in self.refused.iter().filter(|refused| !before.refused.contains(refused)) {
             tracing::warn!("host address {} is not taken: {}", refused.0, refused.1);
         }
+    }
+
+    /// Logs what has come and gone.
+    pub fn log_changes(&self, before: &Overlay) {
+        let only_in = |a: &Overlay, b: &Overlay| -> Vec<String> {
+            let new = a.taken.iter().filter(|address| !b.taken.contains(address));
+            new.map(|address| format!("{} on {}", address.cidr, address.interface)).collect()
+        };
+        let (come, gone) = (only_in(self, before).join(", "), only_in(before, self).join(", "));
+        tracing::info!(come, gone, "the host's addresses have changed");
     }
 
     /// The configuration with the host's addresses behind its own. What routes mean stays as it was without them.

@@ -1,11 +1,12 @@
 //! The state and the workers' counters as clients see them.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use api::{
-    AddressRole, AddressView, Cidr, DestView, DropView, Method, NeighbourView, PoolView, PortView,
-    RouteOrigin, RouteView, ServiceKey, ServiceView, WorkerView,
+    AddressOrigin, AddressRole, AddressSpec, AddressView, Cidr, DestView, DropView, Method, NeighbourView,
+    PoolView, PortView, RouteOrigin, RouteView, ServiceKey, ServiceView, WorkerView,
 };
 use inet::DropReason;
 use ipvs::shared::total_load;
@@ -80,22 +81,32 @@ pub fn addresses(state: &State) -> Vec<AddressView> {
             |pool: &&crate::config::Pool| pool.addresses.iter().any(|r| (r.first..=r.last).contains(&addr));
         state.config.pools.iter().find(holds).map(|pool| pool.name.clone())
     };
+    let given: HashSet<_> = state.config.addresses.iter().map(place_of).collect();
+    let hosts: HashSet<_> = state.overlay.taken().iter().map(place_of).collect();
     let view = |address: &inet::Address| {
         let (role, pool) = match address.role {
             inet::AddressRole::Host => (AddressRole::Host, None),
             inet::AddressRole::Local => (AddressRole::LocalPool, pool_with(address.addr)),
         };
         let interface = net.iface(address.iface).name.to_string();
-        AddressView {
-            interface,
-            cidr: Cidr { address: address.addr, prefix_len: address.prefix_len },
-            role,
-            pool,
-        }
+        let place = (interface.as_str(), address.addr);
+        let origin = if hosts.contains(&place) {
+            AddressOrigin::Host
+        } else if role == AddressRole::LocalPool || given.contains(&place) {
+            AddressOrigin::Configured
+        } else {
+            AddressOrigin::LinkLocal
+        };
+        let cidr = Cidr { address: address.addr, prefix_len: address.prefix_len };
+        AddressView { interface, cidr, role, pool, origin }
     };
     let mut views: Vec<AddressView> = net.addresses().iter().map(view).collect();
     views.sort_by_key(|address| address.role == AddressRole::LocalPool);
     views
+}
+
+fn place_of(address: &AddressSpec) -> (&str, IpAddr) {
+    (&address.interface, address.cidr.address)
 }
 
 pub fn routes(state: &State) -> Vec<RouteView> {

@@ -501,7 +501,7 @@ fn is_link_local(address: IpAddr) -> bool {
 }
 
 /// Unicast, not loopback, not "this host".
-fn is_usable(address: IpAddr) -> bool {
+pub fn is_usable(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(a) => a.octets()[0] != 0 && a.octets()[0] < 240 && !a.is_multicast() && !a.is_loopback(),
         IpAddr::V6(a) => {

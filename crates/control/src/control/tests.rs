@@ -405,11 +405,12 @@ fn views_name_things_as_the_configuration_does() {
     let lines = |request: &str| serde_json::to_string(&ask(&control, request).unwrap()).unwrap();
     let addresses = lines(r#"{"op":"address_list"}"#);
     assert!(
-        addresses.contains(r#"{"interface":"wan","cidr":"192.0.2.100/32","role":"host"}"#),
+        addresses
+            .contains(r#"{"interface":"wan","cidr":"192.0.2.100/32","role":"host","origin":"configured"}"#),
         "{addresses}"
     );
     assert!(
-        addresses.contains(r#"{"interface":"lan","cidr":"10.0.2.203/32","role":"local_pool","pool":"lan"}"#),
+        addresses.contains(r#"{"interface":"lan","cidr":"10.0.2.203/32","role":"local_pool","pool":"lan","origin":"configured"}"#),
         "{addresses}"
     );
     let routes = lines(r#"{"op":"route_list"}"#);
@@ -481,4 +482,88 @@ fn ten_thousand_services_start_and_change_quickly() {
     let unchanged =
         Request::DestEdit { service: key, dest: "10.0.0.1:8080".parse().unwrap(), edit: DestEdit::default() };
     assert_eq!(control.change(unchanged).unwrap().changes, []);
+}
+
+fn on_tap(tap: &str, cidr: &str) -> HostAddress {
+    HostAddress { tap: tap.to_owned(), vlan: None, cidr: cidr.parse().unwrap() }
+}
+
+fn origins(control: &Control) -> Vec<(String, api::AddressOrigin)> {
+    let Reply::Addresses(list) = ask(control, r#"{"op":"address_list"}"#).unwrap() else {
+        panic!("no addresses")
+    };
+    list.into_iter().map(|a| (format!("{} {}", a.cidr, a.interface), a.origin)).collect()
+}
+
+fn origin_of(control: &Control, address: &str) -> Option<api::AddressOrigin> {
+    origins(control).into_iter().find(|(text, _)| text == address).map(|(_, origin)| origin)
+}
+
+#[test]
+fn host_addresses_are_ours_beside_the_configuration_and_survive_its_changes() {
+    use api::AddressOrigin::{Configured, Host, LinkLocal};
+    let (control, fake) = start();
+    let text = to_toml(&control.config());
+    let list = ["192.0.2.150/32", "192.0.2.100/32", "10.0.2.201/32"].map(|cidr| on_tap("wan.host", cidr));
+    control.host_addresses(list.to_vec()).unwrap();
+    assert_eq!(fake.last().generation, 2, "one snapshot for all");
+    assert_eq!(to_toml(&control.config()), text, "no part of the configuration");
+    for (address, want) in [
+        ("192.0.2.150/32 wan", Some(Host)),
+        ("192.0.2.100/32 wan", Some(Configured)),
+        ("10.0.2.201/32 wan", None),
+        ("10.0.2.201/32 lan", Some(Configured)),
+        ("fe80::ff:fe00:0/64 wan", Some(LinkLocal)),
+    ] {
+        assert_eq!(origin_of(&control, address), want, "{address}");
+    }
+    let own = |address: &str| fake.last().net.own(address.parse().unwrap()).map(|a| a.role);
+    assert_eq!(own("192.0.2.150"), Some(inet::AddressRole::Host));
+
+    control.host_addresses(list.to_vec()).unwrap();
+    control.host_addresses(list[..2].to_vec()).unwrap();
+    assert_eq!(fake.last().generation, 2, "nothing new for workers");
+
+    let service = r#"{"op":"service_add","service":{"protocol":"tcp","address":"192.0.2.150","port":443,"scheduler":"rr"}}"#;
+    applied(&control, service);
+    control.apply("f", &text).unwrap();
+    assert_eq!((fake.last().generation, own("192.0.2.150").is_some()), (4, true), "reload keeps it");
+
+    // The configuration comes first, and what it gives up is the host's again.
+    let address = r#"{"interface":"wan","cidr":"192.0.2.150/24"}"#;
+    applied(&control, &format!(r#"{{"op":"address_add","address":{address}}}"#));
+    assert_eq!(origin_of(&control, "192.0.2.150/24 wan"), Some(Configured));
+    applied(&control, &format!(r#"{{"op":"address_delete","address":{address}}}"#));
+    assert_eq!(origin_of(&control, "192.0.2.150/32 wan"), Some(Host));
+
+    control.host_addresses(Vec::new()).unwrap();
+    assert_eq!((own("192.0.2.150"), own("192.0.2.100").is_some()), (None, true));
+}
+
+#[test]
+fn an_interface_without_addresses_gets_the_hosts_and_a_pool_takes_precedence() {
+    let (control, fake) = start();
+    control.host_addresses(vec![on_tap("wan.host", "198.51.100.7/24")]).unwrap();
+    assert!(fake.last().net.route("198.51.100.9".parse().unwrap()).is_some(), "connected");
+    let pool = r#"{"op":"pool_add","pool":{"name":"p","interface":"lan","addresses":["198.51.100.0-198.51.100.15"]}}"#;
+    assert_eq!(applied(&control, pool), ["+ local pool p"]);
+    assert_eq!(origin_of(&control, "198.51.100.7/24 wan"), None);
+    assert_eq!(origin_of(&control, "198.51.100.7/32 lan"), Some(api::AddressOrigin::Configured));
+    let delete = r#"{"op":"pool_delete","pool":"p","addresses":["198.51.100.0-198.51.100.15"]}"#;
+    applied(&control, delete);
+    assert_eq!(origin_of(&control, "198.51.100.7/24 wan"), Some(api::AddressOrigin::Host));
+}
+
+#[test]
+fn host_addresses_that_workers_do_not_take_are_not_listed() {
+    let (control, fake) = start();
+    fake.stuck_until.store(3, Ordering::Relaxed);
+    let list = vec![on_tap("wan.host", "192.0.2.150/32")];
+    let error = control.host_addresses(list.clone()).unwrap_err();
+    assert_eq!(error.code, ErrorCode::Timeout);
+    assert_eq!(origin_of(&control, "192.0.2.150/32 wan"), None);
+    assert!(fake.last().net.own("192.0.2.150".parse().unwrap()).is_none());
+    control.host_addresses(list).unwrap();
+    assert_eq!(fake.last().generation, 4);
+    assert_eq!(origin_of(&control, "192.0.2.150/32 wan"), Some(api::AddressOrigin::Host));
 }

@@ -3,7 +3,9 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    NLM_F_DUMP, NLM_F_REQUEST, NLMSG_ALIGNTO, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::LinkMessage;
@@ -16,10 +18,10 @@ const RTNLGRP_IPV4_IFADDR: u32 = 5;
 const RTNLGRP_IPV6_IFADDR: u32 = 9;
 /// More than the kernel puts into one message of a dump (32 KiB) or of an event.
 const BUFFER: usize = 64 << 10;
-/// Events that wait in the kernel while we are busy: thousands.
-const RECEIVE_BUFFER: usize = 1 << 20;
-/// Recvfrom(2): nothing has come. Of every architecture that Linux runs DPDK on.
-const NETLINK_ALIGNMENT: usize = 4;
+/// Bytes of events that wait in the kernel while we are busy: thousands of them.
+const RECEIVE_BUFFER: i32 = 1 << 20;
+/// Bytes of a message's header (netlink(7)).
+const HEADER_LEN: usize = 16;
 
 /// What can be asked for whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +68,8 @@ impl Rtnetlink {
         self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0).map(drop)
     }
 
-    /// The messages of one datagram; none if nothing has come. [`io::ErrorKind::OutOfMemory`] and other errors mean that
-    /// something was lost.
+    /// The messages of one datagram; none if nothing has come. After an error (ENOBUFS: events came faster than they were
+    /// read) something is lost, and only a new socket and new dumps tell what.
     pub fn receive(&mut self) -> io::Result<Option<Vec<NetlinkMessage<RouteNetlinkMessage>>>> {
         self.buffer.clear();
         let (len, from) = match self.socket.recv_from(&mut self.buffer, 0) {
@@ -76,6 +78,9 @@ impl Rtnetlink {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(Some(Vec::new())),
             Err(e) => return Err(e),
         };
+        if len >= self.buffer.capacity() {
+            return Err(io::Error::other("a message is longer than the buffer"));
+        }
         if from.port_number() != 0 {
             // Not the kernel.
             return Ok(Some(Vec::new()));
@@ -90,14 +95,14 @@ fn messages(mut bytes: &[u8]) -> Vec<NetlinkMessage<RouteNetlinkMessage>> {
     let mut list = Vec::new();
     while let Some(&len) = bytes.first_chunk::<4>() {
         let len = u32::from_ne_bytes(len) as usize;
-        if len < NETLINK_ALIGNMENT || len > bytes.len() {
+        if len < HEADER_LEN || len > bytes.len() {
             break;
         }
         match NetlinkMessage::deserialize(&bytes[..len]) {
             Ok(message) => list.push(message),
             Err(e) => tracing::debug!("a netlink message was not understood: {e}"),
         }
-        bytes = &bytes[len.next_multiple_of(NETLINK_ALIGNMENT).min(bytes.len())..];
+        bytes = &bytes[len.next_multiple_of(usize::from(NLMSG_ALIGNTO)).min(bytes.len())..];
     }
     list
 }
