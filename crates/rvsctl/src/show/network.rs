@@ -1,7 +1,8 @@
 //! Local pools, addresses, routes and neighbours.
 
 use api::{
-    AddrRange, AddressRole, AddressView, NeighbourState, NeighbourView, PoolView, RouteOrigin, RouteView,
+    AddrRange, AddressOrigin, AddressRole, AddressView, NeighbourState, NeighbourView, PoolView, RouteOrigin,
+    RouteView,
 };
 
 use super::or_none;
@@ -25,14 +26,19 @@ pub fn pools(pools: &[PoolView]) -> String {
 
 /// `addr list`.
 pub fn addresses(addresses: &[AddressView]) -> String {
-    let mut table = Table::new(["Interface", "Address", "Role"]);
+    let mut table = Table::new(["Interface", "Address", "Role", "Origin"]);
     for address in addresses {
         let role = match (address.role, &address.pool) {
             (AddressRole::Host, _) => "host".to_owned(),
             (AddressRole::LocalPool, Some(pool)) => format!("local pool {pool}"),
             (AddressRole::LocalPool, None) => "local pool".to_owned(),
         };
-        table.row([address.interface.clone(), address.cidr.to_string(), role]);
+        let origin = match address.origin {
+            AddressOrigin::Configured => "configured",
+            AddressOrigin::Host => "host",
+            AddressOrigin::LinkLocal => "link-local",
+        };
+        table.row([address.interface.clone(), address.cidr.to_string(), role, origin.to_owned()]);
     }
     table.take()
 }

@@ -112,12 +112,14 @@ lan   lan        1024-65535         2  10.0.2.200-10.0.2.203 2001:db8:2::200
 ",
     );
     check(
-        r#"{"addresses":[{"interface":"wan","cidr":"192.0.2.1/24","role":"host"},{"interface":"lan","cidr":"10.0.2.200/32","role":"local_pool","pool":"lan"}]}"#,
+        r#"{"addresses":[{"interface":"wan","cidr":"192.0.2.1/24","role":"host","origin":"configured"},{"interface":"wan","cidr":"192.0.2.101/32","role":"host","origin":"host"},{"interface":"wan","cidr":"fe80::a092:1ff:fef1:e4e2/64","role":"host","origin":"link_local"},{"interface":"lan","cidr":"10.0.2.200/32","role":"local_pool","pool":"lan"}]}"#,
         View::Usual,
         "\
-Interface  Address        Role
-wan        192.0.2.1/24   host
-lan        10.0.2.200/32  local pool lan
+Interface  Address                      Role            Origin
+wan        192.0.2.1/24                 host            configured
+wan        192.0.2.101/32               host            host
+wan        fe80::a092:1ff:fef1:e4e2/64  host            link-local
+lan        10.0.2.200/32                local pool lan  configured
 ",
     );
     check(
