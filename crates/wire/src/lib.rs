@@ -4,8 +4,8 @@
 //! [`PacketBuf`] is the seam between the director and what carries packets (`dpdk::Mbuf`, a test buffer).
 //!
 //! Conventions, the same in every module:
-//! * `ether`, `arp` take a frame. `ipv4`, `ipv6`, `tcp`, `udp`, `icmp`, `icmpv6` take a slice that starts at their
-//!   header ([`PacketInfo::ip`], [`PacketInfo::upper`]). What needs the pseudo-header takes frame and [`PacketInfo`].
+//! * `ether`, `arp` take a frame. `ipv4`, `ipv6`, `tcp`, `udp`, `icmp` and the other headers take a slice that starts at
+//!   their header ([`PacketInfo::ip`], [`PacketInfo::upper`]). What needs the pseudo-header takes frame and [`PacketInfo`].
 //! * Nothing panics, whatever the bytes: a field outside the slice reads as 0, writing one does nothing.
 //! * Numbers are in host order; a checksum is the value of its field.
 
@@ -15,8 +15,11 @@ mod buf;
 mod field;
 mod info;
 
+pub mod ah;
 pub mod arp;
 pub mod checksum;
+pub mod crc32c;
+pub mod esp;
 pub mod ether;
 pub mod icmp;
 pub mod icmpv6;
@@ -26,6 +29,7 @@ pub mod ndp;
 pub mod parse;
 pub mod protocol;
 pub mod rewrite;
+pub mod sctp;
 pub mod tcp;
 pub mod testing;
 pub mod tunnel;

@@ -8,12 +8,10 @@ use crate::ether;
 use crate::field::{get_u8, get_u16};
 use crate::info::{Family, Fragment, PacketInfo, Quoted};
 use crate::ipv6::{ExtensionError, Extensions};
-use crate::{icmp, icmpv6, ipv4, ipv6, protocol, tcp, udp};
+use crate::{icmp, icmpv6, ipv4, ipv6, protocol, sctp, tcp, udp};
 
 /// Bytes of the ports: what a quotation has to have of TCP, UDP and SCTP.
 const PORTS_LEN: usize = 4;
-/// The common header of SCTP (RFC 9260, 3.1).
-const SCTP_HEADER_LEN: usize = 12;
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,7 +258,7 @@ fn check_upper(mut info: PacketInfo, frame: &[u8]) -> Result<PacketInfo, ParseEr
         (Fragment::First, _) => 0,
         (Fragment::No, protocol::TCP) => tcp::HEADER_LEN,
         (Fragment::No, protocol::UDP) => udp::HEADER_LEN,
-        (Fragment::No, protocol::SCTP) => SCTP_HEADER_LEN,
+        (Fragment::No, protocol::SCTP) => sctp::HEADER_LEN,
         (Fragment::No, protocol::ICMP | protocol::ICMPV6) => icmp::HEADER_LEN,
         (Fragment::No, _) => 0,
     };

@@ -1,16 +1,18 @@
 //! Address and port translation in place, with the checksums that follow.
 //!
-//! Invariant: a wrong checksum stays wrong, since every checksum changes by the difference only. One exception, as in the
-//! kernel: UDP over IPv4 that came without a checksum gets one when it is translated.
+//! Invariant: a wrong checksum stays wrong, since every checksum changes by the difference only. Two exceptions, as in the
+//! kernel: UDP over IPv4 that came without a checksum gets one when it is translated, and the CRC of SCTP is computed afresh
+//! when a port changes.
 
 use core::net::IpAddr;
 
 use crate::checksum::Delta;
 use crate::field::{get_u16, put_u16};
 use crate::info::{Family, Fragment, PacketInfo, Quoted};
-use crate::{icmp, icmpv6, ipv4, ipv6, protocol, tcp, udp};
+use crate::{icmp, icmpv6, ipv4, ipv6, protocol, sctp, tcp, udp};
 
-/// The new ends of a packet; `None` leaves an end as it is. The port counts for TCP and UDP, other protocols keep theirs.
+/// The new ends of a packet; `None` leaves an end as it is. The port counts for TCP, UDP and SCTP, other protocols
+/// have none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Translate {
     /// New source address and port.
@@ -47,8 +49,8 @@ impl Translate {
     }
 }
 
-/// Gives a packet new ends: addresses, ports, and the checksums of IP, TCP, UDP and ICMPv6. Of a later fragment only the
-/// addresses change. `info` keeps the ports that it was parsed with.
+/// Gives a packet new ends: addresses, ports, and the checksums of IP, TCP, UDP, SCTP and ICMPv6. Of a later fragment only
+/// the addresses change. `info` keeps the ports that it was parsed with.
 pub fn translate(frame: &mut [u8], info: &PacketInfo, new: Translate) -> Result<(), WrongFamily> {
     new.check(info.family)?;
     let delta = set_addresses(frame, info, new);
@@ -71,6 +73,13 @@ pub fn translate(frame: &mut [u8], info: &PacketInfo, new: Translate) -> Result<
                 check => udp::set_checksum(upper, delta.apply_udp(check)),
             }
         }
+        protocol::SCTP if info.fragment == Fragment::No => {
+            let port = |end: Option<(IpAddr, u16)>, old: u16| end.map_or(old, |(_, port)| port);
+            sctp::set_ports(upper, port(new.src, sctp::sport(upper)), port(new.dst, sctp::dport(upper)));
+        }
+        protocol::SCTP => {
+            set_ports(upper, new, delta);
+        }
         protocol::ICMPV6 => put_u16(upper, 2, delta.apply(icmpv6::checksum(upper))),
         _ => {}
     }
@@ -78,7 +87,7 @@ pub fn translate(frame: &mut [u8], info: &PacketInfo, new: Translate) -> Result<
 }
 
 /// Gives an ICMP error and the packet that it quotes new ends: `outer` for the error itself, `inner` for the quotation, whose
-/// ports change if it is TCP or UDP. IP and ICMP checksums follow; the quoted upper-layer checksum stays, as the kernel
+/// ports change if it has any. IP and ICMP checksums follow; the quoted upper-layer checksum stays, as the kernel
 /// leaves it.
 pub fn translate_quoted(
     frame: &mut [u8],
@@ -95,9 +104,7 @@ pub fn translate_quoted(
     if quoted.packet.family == Family::V4 {
         delta = delta.u16(before, get_u16(frame, ip + 10));
     }
-    if quoted.packet.fragment != Fragment::Later
-        && matches!(quoted.packet.protocol, protocol::TCP | protocol::UDP)
-    {
+    if quoted.packet.fragment != Fragment::Later && protocol::has_ports(quoted.packet.protocol) {
         delta = set_ports(quoted.packet.upper_mut(frame), inner, delta);
     }
     let pseudo = set_addresses(frame, info, outer);
@@ -158,12 +165,8 @@ mod tests {
     use super::*;
     use crate::ether;
     use crate::parse::parse_quoted;
-    use crate::testing::{Frame, info, verify_checksums};
+    use crate::testing::{Frame, hex, info, verify_checksums};
     use proptest::prelude::*;
-
-    fn hex(text: &str) -> Vec<u8> {
-        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
-    }
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -233,13 +236,12 @@ mod tests {
                  00011f909c40",
             ),
         ] {
-            let clean = |text: &str| hex(&text.replace(' ', ""));
-            let mut frame = clean(frame);
+            let mut frame = hex(frame);
             let info = info(&frame);
             let quoted = parse_quoted(&frame, &info).unwrap();
             translate_quoted(&mut frame, &info, &quoted, outer, inner).unwrap();
             decrement_ttl(&mut frame, &info);
-            assert_eq!(frame[ether::HEADER_LEN..], clean(want)[ether::HEADER_LEN..], "{name}");
+            assert_eq!(frame[ether::HEADER_LEN..], hex(want)[ether::HEADER_LEN..], "{name}");
         }
     }
 
@@ -270,7 +272,7 @@ mod tests {
     #[test]
     fn other_protocols_keep_their_payload() {
         let new = Translate { src: Some((ip("2001:db8::5"), 5)), dst: Some((ip("2001:db8::6"), 6)) };
-        for protocol in [protocol::ESP, protocol::AH, protocol::SCTP, 253] {
+        for protocol in [protocol::ESP, protocol::AH, protocol::GRE, 253] {
             let mut frame = Frame::v6("2001:db8::1", "2001:db8::2").raw(protocol).payload(&[9; 24]).build();
             let info = info(&frame);
             translate(&mut frame, &info, new).unwrap();
@@ -285,6 +287,60 @@ mod tests {
         let info = info(&echo);
         translate(&mut echo, &info, new).unwrap();
         assert_eq!(verify_checksums(&echo), Ok(()));
+    }
+
+    #[test]
+    fn what_the_kernel_does_to_sctp() {
+        // Trace sctp_nat_v4: INIT with a right and with a wrong CRC to the server, INIT ACK back.
+        for (name, frame, new, want) in [
+            (
+                "INIT",
+                "0200000000010200000000fe0800450000340000000040848dadc6336401c000026413880050000000016b6931200100001400\
+                 0000010000ffff000a000a00000001",
+                Translate::destination(ip("10.0.2.11"), 8080),
+                "02000000020b020000000002080045000034000000003f844507c63364010a00020b13881f90000000012a671cc20100001400\
+                 0000010000ffff000a000a00000001",
+            ),
+            (
+                "INIT with a wrong CRC",
+                "0200000000010200000000fe0800450000340000000040848da8c6336406c000026413880050000000016a6931200100001400\
+                 0000010000ffff000a000a00000001",
+                Translate::destination(ip("10.0.2.11"), 8080),
+                "02000000020b020000000002080045000034000000003f844502c63364060a00020b13881f90000000012a671cc20100001400\
+                 0000010000ffff000a000a00000001",
+            ),
+            (
+                "INIT ACK",
+                "02000000000202000000020b08004500003400000000408444070a00020bc63364011f90138800000002805f78e90200001400\
+                 0000020000ffff000a000a00000001",
+                Translate::source(ip("192.0.2.100"), 80),
+                "0200000000fe020000000001080045000034000000003f848eadc0000264c63364010050138800000002f95cb5a90200001400\
+                 0000020000ffff000a000a00000001",
+            ),
+        ] {
+            let mut frame = hex(frame);
+            let info = info(&frame);
+            translate(&mut frame, &info, new).unwrap();
+            decrement_ttl(&mut frame, &info);
+            assert_eq!(frame[ether::HEADER_LEN..], hex(want)[ether::HEADER_LEN..], "{name}");
+        }
+    }
+
+    #[test]
+    fn sctp_keeps_its_crc_while_its_ports_stay() {
+        let sctp = [0, 1, 0, 2, 0, 0, 0, 3, 0xba, 0xad, 0xba, 0xad, 11, 0, 0, 4];
+        let mut frame = Frame::v6("2001:db8::1", "2001:db8::2").raw(protocol::SCTP).payload(&sctp).build();
+        let packet = info(&frame);
+        translate(&mut frame, &packet, Translate::destination(ip("2001:db8::3"), 2)).unwrap();
+        assert_eq!((packet.dst(&frame), packet.upper(&frame)), (ip("2001:db8::3"), &sctp[..]));
+
+        let first =
+            Frame::v6("2001:db8::1", "2001:db8::2").fragment(0, true).raw(protocol::SCTP).payload(&sctp);
+        let mut frame = first.build();
+        let packet = info(&frame);
+        translate(&mut frame, &packet, Translate::destination(ip("2001:db8::3"), 4)).unwrap();
+        let upper = packet.upper(&frame);
+        assert_eq!((sctp::dport(upper), &upper[8..]), (4, &sctp[8..]), "the whole is not here to be summed");
     }
 
     #[test]

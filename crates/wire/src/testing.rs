@@ -14,7 +14,7 @@ use crate::checksum;
 use crate::ether::{self, MacAddr};
 use crate::info::{Family, Fragment, PacketInfo};
 use crate::parse::{Parsed, parse};
-use crate::{icmp, icmpv6, ipv4, ipv6, protocol, tcp, udp};
+use crate::{icmp, icmpv6, ipv4, ipv6, protocol, sctp, tcp, udp};
 
 /// A frame under construction. Without more said: no payload, TTL 64, TOS 0, id 1, MACs 02:00:00:00:00:fe to
 /// 02:00:00:00:00:01, no upper-layer header (protocol 253, RFC 3692).
@@ -318,6 +318,17 @@ impl Frame {
     }
 }
 
+/// Bytes from hexadecimal digits; white space between them counts for nothing.
+pub fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text
+        .chars()
+        .filter(|character| !character.is_whitespace())
+        .map(|character| character.to_digit(16).expect("a hexadecimal digit") as u8)
+        .collect();
+    assert!(digits.len().is_multiple_of(2), "two hexadecimal digits a byte");
+    digits.as_chunks::<2>().0.iter().map(|[high, low]| high << 4 | low).collect()
+}
+
 /// TCP over IPv4, in a frame.
 pub fn eth_ipv4_tcp(src: (&str, u16), dst: (&str, u16), flags: u8, payload: &[u8]) -> Vec<u8> {
     Frame::v4(src.0, dst.0).tcp(src.1, dst.1, flags).payload(payload).build()
@@ -346,7 +357,8 @@ pub fn info(frame: &[u8]) -> PacketInfo {
     }
 }
 
-/// Recomputes every checksum of a frame: IPv4 header, and TCP, UDP, ICMP or ICMPv6 of a packet that is whole. Says which
+/// Recomputes every checksum of a frame: IPv4 header, and TCP, UDP, SCTP, ICMP or ICMPv6 of a packet that is
+/// whole. Says which
 /// one is wrong. Tunnelled packets are followed inwards.
 pub fn verify_checksums(frame: &[u8]) -> Result<(), String> {
     let info = match parse(frame) {
@@ -360,6 +372,7 @@ pub fn verify_checksums(frame: &[u8]) -> Result<(), String> {
     let right = match info.protocol {
         protocol::TCP => tcp::verify_checksum(frame, &info),
         protocol::UDP => udp::verify_checksum(frame, &info),
+        protocol::SCTP => sctp::verify_checksum(info.upper(frame)),
         protocol::ICMP => icmp::verify_checksum(info.upper(frame)),
         protocol::ICMPV6 => icmpv6::verify_checksum(frame, &info),
         protocol::IPIP => return verify_inner(frame, &info, ether::IPV4),
