@@ -8,6 +8,7 @@ use crate::ether;
 use crate::field::{get_u8, get_u16};
 use crate::info::{Family, Fragment, PacketInfo, Quoted};
 use crate::ipv6::{ExtensionError, Extensions};
+use crate::tunnel::{gre, gue};
 use crate::{icmp, icmpv6, ipv4, ipv6, protocol, sctp, tcp, udp};
 
 /// Bytes of the ports: what a quotation has to have of TCP, UDP and SCTP.
@@ -109,18 +110,30 @@ pub fn parse_quoted(frame: &[u8], outer: &PacketInfo) -> Option<Quoted> {
     Some(Quoted { packet, icmp: outer.l4 })
 }
 
-/// The packet inside a quoted IP-in-IP packet ([`parse_quoted`]), as far as the quotation goes. `None`: it is not IP in IP, is
-/// a later fragment, or does not go far enough, as in [`parse_quoted`].
+/// The packet inside a quoted IP-in-IP or GRE packet ([`parse_quoted`]), as far as the quotation goes. `None`: it is neither,
+/// is a later fragment, does not carry IP, or does not go far enough, as in [`parse_quoted`].
 pub fn parse_encapsulated(frame: &[u8], quoted: &PacketInfo) -> Option<PacketInfo> {
-    let family = match quoted.protocol {
-        protocol::IPIP => Family::V4,
-        protocol::IPV6 => Family::V6,
-        _ => return None,
-    };
     if quoted.fragment == Fragment::Later {
         return None;
     }
-    quotation(frame, usize::from(quoted.l4), quoted.end, family)
+    let (family, header_len) = match quoted.protocol {
+        protocol::IPIP => (Family::V4, 0),
+        protocol::IPV6 => (Family::V6, 0),
+        protocol::GRE => gre::carries(quoted.upper(frame))?,
+        _ => return None,
+    };
+    quotation(frame, usize::from(quoted.l4) + header_len, quoted.end, family)
+}
+
+/// The same for a quoted GUE packet. Only its UDP port tells that it is one: whether `quoted.dport` is that of a tunnel is the
+/// caller's to ask before.
+pub fn parse_encapsulated_gue(frame: &[u8], quoted: &PacketInfo) -> Option<PacketInfo> {
+    if quoted.fragment == Fragment::Later || quoted.protocol != protocol::UDP {
+        return None;
+    }
+    let gue = quoted.upper(frame).get(udp::HEADER_LEN..)?;
+    let (family, header_len) = gue::carries(gue)?;
+    quotation(frame, usize::from(quoted.l4) + udp::HEADER_LEN + header_len, quoted.end, family)
 }
 
 /// The packet whose quotation starts at `start` and ends at `end`.

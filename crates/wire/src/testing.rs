@@ -14,6 +14,7 @@ use crate::checksum;
 use crate::ether::{self, MacAddr};
 use crate::info::{Family, Fragment, PacketInfo};
 use crate::parse::{Parsed, parse};
+use crate::tunnel::gre;
 use crate::{icmp, icmpv6, ipv4, ipv6, protocol, sctp, tcp, udp};
 
 /// A frame under construction. Without more said: no payload, TTL 64, TOS 0, id 1, MACs 02:00:00:00:00:fe to
@@ -357,7 +358,7 @@ pub fn info(frame: &[u8]) -> PacketInfo {
     }
 }
 
-/// Recomputes every checksum of a frame: IPv4 header, and TCP, UDP, SCTP, ICMP or ICMPv6 of a packet that is
+/// Recomputes every checksum of a frame: IPv4 header, and TCP, UDP, SCTP, GRE, ICMP or ICMPv6 of a packet that is
 /// whole. Says which
 /// one is wrong. Tunnelled packets are followed inwards.
 pub fn verify_checksums(frame: &[u8]) -> Result<(), String> {
@@ -377,6 +378,7 @@ pub fn verify_checksums(frame: &[u8]) -> Result<(), String> {
         protocol::ICMPV6 => icmpv6::verify_checksum(frame, &info),
         protocol::IPIP => return verify_inner(frame, &info, ether::IPV4),
         protocol::IPV6 => return verify_inner(frame, &info, ether::IPV6),
+        protocol::GRE => gre::verify_checksum(info.upper(frame)),
         _ => true,
     };
     if right { Ok(()) } else { Err(format!("wrong checksum of protocol {}", info.protocol)) }
