@@ -46,6 +46,8 @@ pub struct Built {
     services: HashMap<ServiceKey, BuiltService>,
     pools: HashMap<String, PoolId>,
     epoch: u64,
+    /// What the next one follows: connections keep their owner across changes.
+    table: ServiceTable,
 }
 
 #[derive(Debug, Clone)]
@@ -63,8 +65,12 @@ pub fn build(
     generation: u64,
 ) -> Result<(Snapshot, Built), BuildError> {
     let pools = pool_ids(config, &last.pools);
-    let mut built =
-        Built { services: HashMap::with_capacity(config.services.len()), pools, epoch: last.epoch };
+    let mut built = Built {
+        services: HashMap::with_capacity(config.services.len()),
+        pools,
+        epoch: last.epoch,
+        table: ServiceTable::default(),
+    };
     let mut services = Vec::with_capacity(config.services.len());
     for source in &config.services {
         let key = source.spec.key();
@@ -81,11 +87,12 @@ pub fn build(
         services.push(service.clone());
         built.services.insert(key, BuiltService { source: source.clone(), service });
     }
+    built.table = ServiceTable::build_after(&last.table, services)?;
     let local: Vec<LocalPool> = config.pools.iter().filter_map(|p| local_pool(p, &built.pools)).collect();
     let snapshot = Snapshot {
         generation,
         net: Net::build(net(config, fixed)?)?,
-        services: ServiceTable::build(services)?,
+        services: built.table.clone(),
         pools: Pools::build(&local),
         steering: steering(config, fixed),
         timeouts: Timeouts {

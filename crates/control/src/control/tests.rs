@@ -171,6 +171,14 @@ fn each_change_is_published_once_and_reported() {
 }
 
 #[test]
+fn workers_still_find_the_owners_of_connections_whose_service_is_gone() {
+    let (control, fake) = start();
+    assert!(fake.last().services.any_masquerade());
+    applied(&control, r#"{"op":"service_flush"}"#);
+    assert!(fake.last().services.is_empty() && fake.last().services.any_masquerade());
+}
+
+#[test]
 fn each_refusal_has_its_code_and_changes_nothing() {
     let (control, fake) = start();
     let before = control.config();
