@@ -5,16 +5,16 @@
 //! queue *w mod queues*.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use dpdk::{Clock, Consumer, Eal, Mempool, Port, PortConfig, Producer, Ring};
+use dpdk::thread::ThreadError;
+use dpdk::{Clock, Consumer, Eal, MemoryMode, Mempool, Port, PortConfig, Producer, Ring};
 use inet::PortIndex;
 use ipvs::{Director, Snapshot, WorkerId, WorkerShared};
 use pipeline::{Counters, Pipeline, PipelineLimits};
 
 use crate::config::{PlaneConfig, PortSetup};
 use crate::error::PlaneError;
-use crate::exception::{Exception, ExceptionCounters, Tap};
+use crate::exception::{Exception, ExceptionCounters, Phase, Tap};
 use crate::mailbox::Mailbox;
 use crate::outbox::{self, Egress, Outbox};
 use crate::worker::Worker;
@@ -33,6 +33,15 @@ pub(crate) fn start_eal(config: &PlaneConfig) -> Result<&'static Eal, PlaneError
     Ok(Eal::init(eal)?)
 }
 
+/// Whether workers can be where they are to be.
+pub(crate) fn check_cpus(workers: &[Option<usize>]) -> Result<(), PlaneError> {
+    let allowed = dpdk::thread::cpus().map_err(PlaneError::Cpu)?;
+    match workers.iter().flatten().find(|cpu| !allowed.contains(cpu)) {
+        Some(&cpu) => Err(PlaneError::Cpu(ThreadError::NoSuchCpu { cpu, allowed })),
+        None => Ok(()),
+    }
+}
+
 fn tap_device(port: usize) -> String {
     format!("net_tap{port}")
 }
@@ -45,7 +54,26 @@ fn device_name(device: &str) -> &str {
 pub(crate) fn make_pool(eal: &'static Eal, config: &PlaneConfig) -> Result<Mempool, PlaneError> {
     let largest = config.ports.iter().map(|port| port.mtu).max().unwrap_or(1500);
     let room = Mempool::DATA_ROOM.max(largest.saturating_add(LINK_OVERHEAD).next_multiple_of(64));
-    Ok(Mempool::new(eal, "rvs", config.mbufs, POOL_CACHE.min(config.mbufs / 2), room, None)?)
+    let cache = POOL_CACHE.min(config.mbufs / 2);
+    Mempool::new(eal, "rvs", config.mbufs, cache, room, None).map_err(|error| PlaneError::Buffers {
+        count: config.mbufs,
+        needed_mib: pool_mib(eal.memory_mode(), config.mbufs, room),
+        memory_mib: config.eal.memory_mib,
+        error,
+    })
+}
+
+/// What a pool takes: each buffer its data, headroom, mbuf and the pool's own header. DPDK lets none cross a border
+/// between pages, so that of ordinary pages a buffer wastes a good part.
+fn pool_mib(mode: MemoryMode, mbufs: u32, room: u16) -> u64 {
+    const PAGE: u64 = 4096;
+    let bytes = u64::from(room) + dpdk::HEADROOM as u64 + 128 + 64;
+    let taken = match mode {
+        MemoryMode::Hugepages => bytes,
+        MemoryMode::OrdinaryPages if bytes <= PAGE => PAGE / (PAGE / bytes),
+        MemoryMode::OrdinaryPages => bytes.next_multiple_of(PAGE),
+    };
+    (u64::from(mbufs) * taken).div_ceil(1 << 20)
 }
 
 pub(crate) fn open_ports(
@@ -69,7 +97,7 @@ fn open_port(
         return Err(PlaneError::NoTxQueue { port: setup.name.clone(), needed: workers });
     }
     let port = PortConfig {
-        rx_queues: setup.rx_queues.unwrap_or(workers.min(idle.info().max_rx_queues)),
+        rx_queues: setup.rx_queues.unwrap_or_else(|| idle.info().rx_queues_for(workers)),
         tx_queues: workers.min(most_tx),
         rx_descriptors: setup.rx_descriptors,
         tx_descriptors: setup.tx_descriptors,
@@ -81,8 +109,11 @@ fn open_port(
     if let Some(mac) = setup.mac {
         port.set_mac(mac.0)?;
     }
-    // Neighbour Discovery, VRRP and routing protocols arrive at groups.
-    if let Err(error) = port.set_all_multicast(true) {
+    // Neighbour Discovery, VRRP and routing protocols arrive at groups; what else comes is dropped, counted.
+    if !setup.promiscuous
+        && port.set_all_multicast(true).is_err()
+        && let Err(error) = port.set_promiscuous(true)
+    {
         tracing::warn!(port = setup.name, %error, "port may not receive multicast");
     }
     Ok(port)
@@ -116,7 +147,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) counters: &'a [Arc<Counters>],
     pub(crate) shared: &'a [Arc<WorkerShared>],
     pub(crate) exception: &'a Arc<ExceptionCounters>,
-    pub(crate) stop_exception: &'a Arc<AtomicBool>,
+    pub(crate) phase: &'a Arc<Phase>,
 }
 
 /// The rings that end or begin at one worker.
@@ -188,7 +219,7 @@ impl Parts<'_> {
             from_workers,
             to_worker,
             counters: Arc::clone(self.exception),
-            stop: Arc::clone(self.stop_exception),
+            phase: Arc::clone(self.phase),
         }))
     }
 
@@ -216,6 +247,7 @@ impl Parts<'_> {
             host: rings.from_host,
             mailbox: Arc::clone(&self.mailboxes[index]),
             counters,
+            open: true,
         })
     }
 
@@ -251,4 +283,21 @@ fn egress(port: &Port, id: WorkerId) -> Result<Egress, PlaneError> {
     } else {
         Egress::Relay(WorkerId(id.0 % queues))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_needs_what_its_pages_hold() {
+        for (mode, mbufs, room, want) in [
+            (MemoryMode::Hugepages, 32767, 2048, 74),
+            (MemoryMode::OrdinaryPages, 32767, 2048, 128),
+            (MemoryMode::OrdinaryPages, 32767, 1024, 43),
+            (MemoryMode::OrdinaryPages, 32767, 9088, 384),
+        ] {
+            assert_eq!(pool_mib(mode, mbufs, room), want, "{mode:?} {room}");
+        }
+    }
 }

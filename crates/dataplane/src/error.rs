@@ -7,13 +7,18 @@ use thiserror::Error;
 pub enum PlaneError {
     #[error(transparent)]
     Eal(#[from] dpdk::EalError),
-    #[error(transparent)]
-    Mempool(#[from] dpdk::MempoolError),
+    #[error(
+        "dpdk.memory_mib = {memory_mib} is too little: {count} packet buffers alone need about {needed_mib} MiB, \
+         which fewer or shorter queues (rx_descriptors, tx_descriptors) or fewer workers lessen ({error})"
+    )]
+    Buffers { count: u32, needed_mib: u64, memory_mib: u32, error: dpdk::MempoolError },
+    #[error("workers.cpus: {0}")]
+    Cpu(dpdk::thread::ThreadError),
     #[error(transparent)]
     Port(#[from] dpdk::PortError),
     #[error(transparent)]
     Ring(#[from] dpdk::RingError),
-    #[error("the connection table of worker {worker} cannot be made: {error}")]
+    #[error("limits.connections: the connection table of worker {worker} cannot be made: {error}")]
     Table { worker: u16, error: ipvs::BuildError },
     #[error("thread '{name}' cannot be started: {error}")]
     Thread { name: String, error: std::io::Error },
@@ -25,4 +30,6 @@ pub enum PlaneError {
     NoWorker(u16),
     #[error("worker {0} did not answer within five seconds")]
     WorkerSilent(u16),
+    #[error("the workers have stopped")]
+    Stopped,
 }

@@ -8,6 +8,7 @@
 //! | `handover.rs` | what a packet on a ring carries with it |
 //! | `mailbox.rs` | what the control core asks of a worker |
 //! | `exception.rs` | the thread between workers and the host's kernel |
+//! | `threads.rs` | starting threads, and noticing that one died |
 //! | `idle.rs` | what a thread does when there is nothing to do |
 //!
 //! Workers share nothing on the packet path but single-producer single-consumer rings; snapshots reach them whole
@@ -24,6 +25,7 @@ mod idle;
 mod mailbox;
 mod outbox;
 mod plane;
+mod threads;
 mod worker;
 
 pub use config::{PlaneConfig, PortSetup};

@@ -36,6 +36,10 @@ pub(crate) enum Request {
     Neighbours(Sender<Vec<NeighbourView>>),
     /// Forget what was learned about neighbours, of one interface or all.
     FlushNeighbours(Option<IfaceId>, Sender<()>),
+    /// Receive nothing more from ports; finish what the host's kernel sent.
+    Close(Sender<()>),
+    /// Finish what fellow workers handed over.
+    Settle(Sender<()>),
     /// End the loop.
     Stop,
 }

@@ -4,12 +4,11 @@
 //! ports, [`Plane::start`] the threads. Dropping a plane stops its threads and waits for them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
-use dpdk::{Clock, Eal, Link, Mempool, Port, PortStats, thread};
+use dpdk::{Clock, Eal, Link, Mempool, Port, PortStats};
 use inet::{IfaceId, NeighbourView};
 use ipvs::{Cursor, ServiceId, Snapshot, WorkerId, WorkerShared};
 use pipeline::Counters;
@@ -18,9 +17,9 @@ use wire::MacAddr;
 use crate::build::{self, Parts};
 use crate::config::PlaneConfig;
 use crate::error::PlaneError;
-use crate::exception::{Exception, ExceptionCounters};
+use crate::exception::{ExceptionCounters, Phase};
 use crate::mailbox::{ConnectionPage, Mailbox, Request};
-use crate::worker::Worker;
+use crate::threads::{Alarm, Threads, join, spawn_exception, spawn_worker};
 
 /// How long the control core waits for a worker: far more than a turn can take.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -52,13 +51,6 @@ pub struct PortState {
     pub exception: Option<String>,
 }
 
-/// Threads that run, and how to end them.
-#[derive(Default)]
-struct Threads {
-    workers: Vec<JoinHandle<()>>,
-    exception: Option<JoinHandle<()>>,
-}
-
 /// The data plane.
 pub struct Plane {
     config: PlaneConfig,
@@ -71,13 +63,15 @@ pub struct Plane {
     counters: Vec<Arc<Counters>>,
     shared: Vec<Arc<WorkerShared>>,
     exception: Arc<ExceptionCounters>,
-    stop_exception: Arc<AtomicBool>,
+    phase: Arc<Phase>,
     threads: Threads,
+    alarm: Option<Arc<Alarm>>,
 }
 
 impl Plane {
     /// Starts EAL, the packet pool and the ports with their exception TAPs.
     pub fn open(config: PlaneConfig) -> Result<Self, PlaneError> {
+        build::check_cpus(&config.workers)?;
         let eal = build::start_eal(&config)?;
         let pool = build::make_pool(eal, &config)?;
         let ports = build::open_ports(eal, &config, &pool)?;
@@ -93,14 +87,20 @@ impl Plane {
             counters: (0..workers).map(|_| Arc::default()).collect(),
             shared: (0..workers).map(|_| Arc::new(WorkerShared::new(&config.limits))).collect(),
             exception: Arc::default(),
-            stop_exception: Arc::default(),
+            phase: Arc::default(),
             threads: Threads::default(),
+            alarm: None,
             config,
         })
     }
 
-    /// Starts the workers and the exception thread with a first snapshot.
-    pub fn start(&mut self, snapshot: &Arc<Snapshot>) -> Result<(), PlaneError> {
+    /// Starts the workers and the exception thread with a first snapshot. `alarm` is called if one of them panics, on that
+    /// thread: a data plane that has lost a worker has lost that worker's connections, and should be started anew.
+    pub fn start(
+        &mut self,
+        snapshot: &Arc<Snapshot>,
+        alarm: impl Fn() + Send + Sync + 'static,
+    ) -> Result<(), PlaneError> {
         let parts = Parts {
             config: &self.config,
             eal: self.eal,
@@ -112,14 +112,15 @@ impl Plane {
             counters: &self.counters,
             shared: &self.shared,
             exception: &self.exception,
-            stop_exception: &self.stop_exception,
+            phase: &self.phase,
         };
         let (workers, exception) = parts.build(snapshot)?;
+        let alarm = self.alarm.insert(Alarm::new(alarm));
         if let Some(exception) = exception {
-            self.threads.exception = Some(spawn_exception(self.eal, exception)?);
+            self.threads.exception = Some(spawn_exception(self.eal, exception, alarm)?);
         }
         for (worker, cpu) in workers.into_iter().zip(self.config.workers.clone()) {
-            self.threads.workers.push(spawn_worker(self.eal, worker, cpu)?);
+            self.threads.workers.push(spawn_worker(self.eal, worker, cpu, alarm)?);
         }
         Ok(())
     }
@@ -196,37 +197,72 @@ impl Plane {
         format!("{:?}, {} packet buffers", self.eal.memory_mode(), self.config.mbufs)
     }
 
-    /// Stops all threads and waits for them.
+    /// The thread that panicked first, if one did.
+    pub fn panicked(&self) -> Option<&str> {
+        self.alarm.as_ref()?.first()
+    }
+
+    /// DPDK's environment, which outlives the data plane.
+    pub fn eal(&self) -> &'static Eal {
+        self.eal
+    }
+
+    /// Stops all threads and waits for them. In steps, so that no packet ends uncounted on a ring: first nothing more is
+    /// received; then what was handed over is processed, and after that what was handed over by doing so (a frame to the
+    /// worker that has the transmit queue); then workers drop what waits for neighbours and end.
     pub fn stop(&mut self) {
-        if !self.threads.workers.is_empty() {
-            for mailbox in &self.mailboxes {
-                post(mailbox, Request::Stop);
+        if self.threads.exception.is_some() {
+            self.phase.close(PATIENCE);
+        }
+        let steps: [fn(Sender<()>) -> Request; 3] = [Request::Close, Request::Settle, Request::Settle];
+        for step in steps {
+            self.ask_running(step).into_iter().filter_map(Result::err).for_each(|error| {
+                tracing::error!(%error, "packets may be lost uncounted");
+            });
+        }
+        for (mailbox, thread) in self.mailboxes.iter().zip(&self.threads.workers) {
+            if !thread.is_finished() {
+                post(mailbox, Request::Stop, Instant::now() + PATIENCE);
             }
         }
         self.threads.workers.drain(..).for_each(join);
-        self.stop_exception.store(true, Relaxed);
+        self.phase.end();
         self.threads.exception.take().into_iter().for_each(join);
     }
 
     fn ask<T>(&self, worker: WorkerId, request: impl FnOnce(Sender<T>) -> Request) -> Result<T, PlaneError> {
+        let index = usize::from(worker.0);
+        let mailbox = self.mailboxes.get(index).ok_or(PlaneError::NoWorker(worker.0))?;
+        let thread = self.threads.workers.get(index).ok_or(PlaneError::Stopped)?;
+        if thread.is_finished() {
+            return Err(PlaneError::WorkerSilent(worker.0));
+        }
         let (sender, receiver) = bounded(1);
-        let mailbox = self.mailboxes.get(usize::from(worker.0)).ok_or(PlaneError::NoWorker(worker.0))?;
-        post(mailbox, request(sender));
-        answer(worker, &receiver)
+        let until = Instant::now() + PATIENCE;
+        post(mailbox, request(sender), until);
+        answer(worker, &receiver, until)
     }
 
     /// Asks all workers at once and waits for all answers, in the workers' order.
     fn ask_all<T>(&self, request: impl Fn(Sender<T>) -> Request) -> Result<Vec<T>, PlaneError> {
-        let asked: Vec<Receiver<T>> = self
-            .mailboxes
-            .iter()
-            .map(|mailbox| {
-                let (sender, receiver) = bounded(1);
-                post(mailbox, request(sender));
-                receiver
-            })
-            .collect();
-        (0u16..).zip(&asked).map(|(worker, receiver)| answer(WorkerId(worker), receiver)).collect()
+        if self.threads.workers.len() < self.mailboxes.len() {
+            return Err(PlaneError::Stopped);
+        }
+        self.ask_running(request).into_iter().collect()
+    }
+
+    /// Asks all workers that were started and waits for each one's answer, all in all no longer than [`PATIENCE`].
+    fn ask_running<T>(&self, request: impl Fn(Sender<T>) -> Request) -> Vec<Result<T, PlaneError>> {
+        let until = Instant::now() + PATIENCE;
+        let ask = |(mailbox, thread): (&Arc<Mailbox>, &JoinHandle<()>)| -> Receiver<T> {
+            let (sender, receiver) = bounded(1);
+            if !thread.is_finished() {
+                post(mailbox, request(sender), until);
+            }
+            receiver
+        };
+        let asked: Vec<_> = self.mailboxes.iter().zip(&self.threads.workers).map(ask).collect();
+        (0u16..).zip(&asked).map(|(worker, receiver)| answer(WorkerId(worker), receiver, until)).collect()
     }
 }
 
@@ -236,9 +272,9 @@ impl Drop for Plane {
     }
 }
 
-/// Puts a request into a mailbox, waiting while it is full: the control core may wait, workers never do.
-fn post(mailbox: &Mailbox, mut request: Request) {
-    let until = Instant::now() + PATIENCE;
+/// Puts a request into a mailbox, waiting while it is full: the control core may wait, workers never do. What does not get
+/// in by then is dropped, and with it the way for its answer.
+fn post(mailbox: &Mailbox, mut request: Request, until: Instant) {
     while let Err(back) = mailbox.requests.push(request) {
         if Instant::now() > until {
             return;
@@ -248,44 +284,6 @@ fn post(mailbox: &Mailbox, mut request: Request) {
     }
 }
 
-fn answer<T>(worker: WorkerId, receiver: &Receiver<T>) -> Result<T, PlaneError> {
-    receiver.recv_timeout(PATIENCE).map_err(|_| PlaneError::WorkerSilent(worker.0))
-}
-
-fn join(thread: JoinHandle<()>) {
-    if thread.join().is_err() {
-        tracing::error!("a data plane thread panicked");
-    }
-}
-
-fn spawn_worker(eal: &'static Eal, worker: Worker, cpu: Option<usize>) -> Result<JoinHandle<()>, PlaneError> {
-    let name = format!("worker-{}", worker.id.0);
-    spawn(&name, move || {
-        if let Some(cpu) = cpu
-            && let Err(error) = thread::pin_to_cpu(cpu)
-        {
-            tracing::error!(%error, cpu, "worker is not pinned");
-        }
-        let _registration = register(eal);
-        worker.run();
-    })
-}
-
-fn spawn_exception(eal: &'static Eal, exception: Exception) -> Result<JoinHandle<()>, PlaneError> {
-    spawn("exception", move || {
-        let _registration = register(eal);
-        exception.run();
-    })
-}
-
-/// Without registration a thread works too, only slower: it has no cache of packet buffers.
-fn register(eal: &'static Eal) -> Option<thread::Registration> {
-    thread::register(eal)
-        .inspect_err(|error| tracing::warn!(%error, "thread has no packet buffer cache"))
-        .ok()
-}
-
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, PlaneError> {
-    let builder = std::thread::Builder::new().name(name.to_owned());
-    builder.spawn(run).map_err(|error| PlaneError::Thread { name: name.to_owned(), error })
+fn answer<T>(worker: WorkerId, receiver: &Receiver<T>, until: Instant) -> Result<T, PlaneError> {
+    receiver.recv_deadline(until).map_err(|_| PlaneError::WorkerSilent(worker.0))
 }

@@ -28,6 +28,8 @@ pub(crate) struct Worker {
     pub(crate) host: Option<Consumer>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) counters: Arc<Counters>,
+    /// Whether ports are polled: until the data plane closes.
+    pub(crate) open: bool,
 }
 
 impl Worker {
@@ -43,11 +45,11 @@ impl Worker {
                 + self.handed_over(now_ms, &mut burst)
                 + self.host_sent(now_ms, &mut burst);
             self.pipeline.tick(now_ms, TIMER_BUDGET, &mut self.outbox);
-            self.outbox.flush();
             let asked = self.post(now_ms);
             if asked == Asked::Stop {
                 return self.finish();
             }
+            self.outbox.flush();
             self.counters.turns.add(1);
             if packets > 0 {
                 self.counters.busy_cycles.add(self.clock.now_cycles() - start);
@@ -63,6 +65,9 @@ impl Worker {
     }
 
     fn receive(&mut self, now_ms: u64, burst: &mut Burst) -> usize {
+        if !self.open {
+            return 0;
+        }
         let mut packets = 0;
         for (port, queue) in &mut self.queues {
             packets += queue.burst(burst);
@@ -71,6 +76,7 @@ impl Worker {
                     self.pipeline.receive(now_ms, *port, packet, &mut self.outbox);
                 } else {
                     self.counters.rx.add(1);
+                    self.counters.rx_bytes.add(packet.packet_len() as u64);
                     self.counters.discard(DropReason::NotContiguous);
                 }
             }
@@ -147,6 +153,17 @@ impl Worker {
             }
             Request::FlushNeighbours(iface, answer) => {
                 self.pipeline.flush_neighbours(iface);
+                let _ = answer.send(());
+            }
+            Request::Close(answer) => {
+                self.open = false;
+                while self.host_sent(now_ms, &mut Burst::new()) > 0 {}
+                self.outbox.flush();
+                let _ = answer.send(());
+            }
+            Request::Settle(answer) => {
+                while self.handed_over(now_ms, &mut Burst::new()) > 0 {}
+                self.outbox.flush();
                 let _ = answer.send(());
             }
             Request::Stop => {}

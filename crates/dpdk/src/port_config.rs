@@ -68,6 +68,18 @@ pub struct PortInfo {
     pub offloads: Offloads,
 }
 
+impl PortInfo {
+    /// Receive queues to have for so many workers: one each, as far as the device goes, or all of them where none may be
+    /// left unpolled.
+    pub fn rx_queues_for(&self, workers: u16) -> u16 {
+        if SPREADS_OVER_ALL.contains(&self.driver.as_str()) {
+            self.max_rx_queues
+        } else {
+            workers.min(self.max_rx_queues)
+        }
+    }
+}
+
 /// Bytes that frames have beside the IP packet: Ethernet, two VLAN tags, checksum.
 const FRAME_OVERHEAD: u16 = 14 + 2 * 4 + 4;
 
@@ -213,6 +225,12 @@ mod tests {
                     the device, whether polled or not";
         assert_eq!(check(&three, &info).unwrap_err().to_string(), want);
         assert!(check(&PortConfig { rx_queues: 4, ..three }, &info).is_ok());
+        assert_eq!([1, 4, 9].map(|workers| info.rx_queues_for(workers)), [4, 4, 4]);
+    }
+
+    #[test]
+    fn a_queue_for_each_worker() {
+        assert_eq!([1, 4, 9].map(|workers| info().rx_queues_for(workers)), [1, 4, 4]);
     }
 
     #[test]

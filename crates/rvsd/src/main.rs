@@ -5,18 +5,22 @@
 
 #![forbid(unsafe_code)]
 
+mod follow;
 mod notify;
 mod plane;
+mod preflight;
 mod setup;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use clap::Parser;
-use control::{Control, Prepared, Server, ServerLimits};
+use control::{Control, Follower, Prepared, Server, ServerLimits};
 use dataplane::Plane;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag::register_conditional_shutdown;
 use signal_hook::iterator::Signals;
 use tracing_subscriber::EnvFilter;
 
@@ -24,8 +28,12 @@ use crate::plane::WorkerPlane;
 
 /// Layer-4 load balancer on DPDK with the semantics of Linux IPVS.
 #[derive(Parser)]
-#[command(name = "rvsd", version, after_help = "Signals: SIGHUP applies what changed in FILE; SIGTERM and SIGINT stop.\n\
-Exit codes: 0 stopped as asked or the check found no error; 1 an error, which is named.")]
+#[command(
+    name = "rvsd",
+    version,
+    after_help = "Signals: SIGHUP applies what changed in FILE; SIGTERM and SIGINT stop, a second one at once.\n\
+Exit codes: 0 stopped as asked or the check found no error; 1 an error, which is named."
+)]
 struct Arguments {
     /// Configuration file (TOML); docs/configuration.md describes it.
     #[arg(short, long, value_name = "FILE", default_value = "/etc/rvs/rvsd.toml")]
@@ -46,6 +54,10 @@ enum Failure {
     Log { filter: String, error: String },
     #[error("cannot read random bytes: {0}")]
     Random(std::io::Error),
+    #[error(transparent)]
+    Obstacle(#[from] preflight::Obstacle),
+    #[error("thread '{0}' of the data plane panicked; its message is above")]
+    Panic(String),
     #[error("data plane: {0}")]
     Plane(#[from] dataplane::PlaneError),
     #[error("first snapshot: {0}")]
@@ -76,16 +88,23 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     start_log(&config.daemon.log)?;
     // Before any thread is started, so that every one of them leaves these signals to us.
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(Failure::Signals)?;
+    let stopping = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        register_conditional_shutdown(signal, 1, Arc::clone(&stopping)).map_err(Failure::Signals)?;
+    }
 
+    preflight::check(&config)?;
     let mut plane = Plane::open(setup::plane_config(&config)?)?;
     let macs = plane.ports().iter().map(|port| api::Mac(port.mac.0)).collect();
     let prepared = Prepared::new(config.clone(), macs, setup::random_bytes()?)?;
-    plane.start(&prepared.snapshot())?;
+    let signal_handle = signals.handle();
+    plane.start(&prepared.snapshot(), move || signal_handle.close())?;
     tracing::info!(memory = plane.memory(), "data plane runs");
 
     let plane = Arc::new(WorkerPlane::new(plane, &prepared.snapshot()));
     let control = Control::start(prepared, plane.clone(), &arguments.config, env!("CARGO_PKG_VERSION"));
     let control = Arc::new(control);
+    let follower = follow::start(&config, &control);
     let server = Server::start(&config.daemon.socket, ServerLimits::default(), control.clone())?;
     setup::announce(&config);
     notify::ready();
@@ -98,11 +117,19 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         reload(&control);
         notify::ready();
     }
+    stopping.store(true, Relaxed);
     notify::stopping();
     tracing::info!("stopping");
+    follower.into_iter().for_each(Follower::stop);
     server.stop();
-    plane.stop();
-    Ok(())
+    let panicked = plane.stop();
+    let eal = plane.eal();
+    drop((control, plane));
+    // Some drivers keep packets of a closed port (af_xdp): the process's end takes them.
+    if let Err(error) = eal.cleanup() {
+        tracing::debug!(%error, "DPDK was not shut down");
+    }
+    panicked.map_or(Ok(()), |thread| Err(Failure::Panic(thread)))
 }
 
 /// Reads and checks the configuration; everything that is wrong with it goes to the standard error stream.

@@ -39,9 +39,16 @@ impl WorkerPlane {
         Self { plane, shared, snapshot, busy: Mutex::new(busy) }
     }
 
-    /// Ends all threads of the data plane.
-    pub(crate) fn stop(&self) {
-        self.plane.write().stop();
+    /// Ends all threads of the data plane; the name of the first that had panicked, if one had.
+    pub(crate) fn stop(&self) -> Option<String> {
+        let mut plane = self.plane.write();
+        plane.stop();
+        plane.panicked().map(str::to_owned)
+    }
+
+    /// DPDK's environment.
+    pub(crate) fn eal(&self) -> &'static dpdk::Eal {
+        self.plane.read().eal()
     }
 
     /// The connections of one worker, in batches; whether the listener wants to hear of the next worker.
@@ -70,7 +77,8 @@ impl WorkerPlane {
         let mut busy = self.busy.lock();
         let elapsed = busy.read.elapsed();
         if elapsed >= LEAST_INTERVAL {
-            let cycles: Vec<u64> = plane.counters().iter().map(|counters| counters.busy_cycles.get()).collect();
+            let cycles: Vec<u64> =
+                plane.counters().iter().map(|counters| counters.busy_cycles.get()).collect();
             let all = elapsed.as_secs_f64() * plane.hz() as f64;
             let share = |(now, before): (&u64, &u64)| ((now - before) as f64 / all * 100.0).min(100.0) as f32;
             busy.percent = cycles.iter().zip(&busy.cycles).map(share).collect();

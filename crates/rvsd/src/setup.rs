@@ -43,6 +43,15 @@ pub(crate) fn plane_config(config: &Config) -> Result<PlaneConfig, Failure> {
 }
 
 fn eal(config: &Config) -> EalConfig {
+    // DPDK's own messages follow the log filter's word for 'dpdk'. Below debug only errors are worth reading, and of
+    // net_tap not even these: it reports every kernel feature that it tried in vain.
+    let (log_level, quiet) = if tracing::enabled!(target: "dpdk", tracing::Level::TRACE) {
+        (LogLevel::Debug, None)
+    } else if tracing::enabled!(target: "dpdk", tracing::Level::DEBUG) {
+        (LogLevel::Info, None)
+    } else {
+        (LogLevel::Error, Some("--log-level=pmd.net.tap:critical"))
+    };
     EalConfig {
         hugepages: match config.dpdk.hugepages {
             Hugepages::Auto => dpdk::Hugepages::Auto,
@@ -50,8 +59,12 @@ fn eal(config: &Config) -> EalConfig {
             Hugepages::Off => dpdk::Hugepages::Off,
         },
         memory_mib: config.dpdk.memory_mib,
-        extra_args: config.dpdk.eal_args.clone(),
-        log_level: LogLevel::default(),
+        extra_args: quiet
+            .into_iter()
+            .map(str::to_owned)
+            .chain(config.dpdk.eal_args.iter().cloned())
+            .collect(),
+        log_level,
         ..EalConfig::default()
     }
 }
