@@ -8,6 +8,7 @@
 //! | to a local address (FULLNAT reply) | low byte of the local port, which was chosen to be the slot |
 //! | to a service | the client: its endpoint, or by the NAT rule if the service has a masquerade destination |
 //! | reply of a masquerade destination | the client, by the NAT rule: a reply does not name its service |
+//! | reply under the service's own address, overheard (IPv6) | the client, as a packet to the service |
 //! | ICMP error | the packet that it quotes, reversed |
 //!
 //! The NAT rule is one for all services. A connection keeps its owner only as long as its slot stays the same: number of
@@ -166,7 +167,10 @@ impl Flow {
 }
 
 fn flow_slot(snapshot: &Snapshot, flow: &Flow) -> Option<Slot> {
-    local_slot(snapshot, flow).or_else(|| service_slot(snapshot, flow)).or_else(|| reply_slot(snapshot, flow))
+    local_slot(snapshot, flow)
+        .or_else(|| service_slot(snapshot, flow))
+        .or_else(|| overheard_slot(snapshot, flow))
+        .or_else(|| reply_slot(snapshot, flow))
 }
 
 /// To a FULLNAT local address.
@@ -179,6 +183,13 @@ fn local_slot(snapshot: &Snapshot, flow: &Flow) -> Option<Slot> {
 fn service_slot(snapshot: &Snapshot, flow: &Flow) -> Option<Slot> {
     let masquerades = snapshot.services.masquerades(flow.protocol, flow.dst.0, flow.dst.1)?;
     Some(snapshot.steering.client_slot(flow.src.0, flow.src.1, masquerades))
+}
+
+/// From a service to a client, by a destination that answers on its own. Of IPv4 nothing passes that comes from an address
+/// of ours.
+fn overheard_slot(snapshot: &Snapshot, flow: &Flow) -> Option<Slot> {
+    let passes = flow.src.0.is_ipv6() && snapshot.net.own(flow.src.0).is_some();
+    passes.then(|| service_slot(snapshot, &flow.reversed())).flatten()
 }
 
 /// From a masquerade destination to a client. One that was removed still has its connections: so while there is any

@@ -17,7 +17,7 @@ use crate::site::{
 };
 
 /// Damaged copies of each valid frame.
-const FLIPS: usize = 250;
+const FLIPS: usize = 2_000;
 
 /// Valid frames of all kinds, and the port that each comes in on.
 fn corpus() -> Vec<(PortIndex, Vec<u8>)> {

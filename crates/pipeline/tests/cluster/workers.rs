@@ -231,6 +231,26 @@ fn one_connection_per_flow_whoever_receives() {
 }
 
 #[test]
+fn replies_that_pass_by_are_heard_by_their_connections_owner() {
+    for nat in [BY_ADDRESS, NatSteering::Endpoint] {
+        let mut links = Links::new(4, nat, Delivery::Random);
+        let mut flows = Flow::all();
+        flows.retain(|flow| flow.method.input_only() && flow.family == Family::V6);
+        for flow in &mut flows {
+            flow.request(&mut links, tcp::SYN, b"");
+            let (service, client) = (flow.service, flow.client);
+            let flags = tcp::SYN | tcp::ACK;
+            let frame = from_server(server_mac(1), flow.protocol, service, client, flags, b"direct");
+            let seen = see(links.receive(LAN, &frame).only(WAN));
+            assert_eq!((seen.src, seen.dst, &seen.payload[..]), (service, client, &b"direct"[..]));
+        }
+        for (worker, conn) in links.cluster.connections() {
+            assert_eq!(conn.out_pkts, 1, "worker {worker}: {conn:?}");
+        }
+    }
+}
+
+#[test]
 fn connections_end_at_their_time_on_every_worker() {
     let mut links = Links::new(4, BY_ADDRESS, Delivery::Random);
     let mut flows = Flow::all();
