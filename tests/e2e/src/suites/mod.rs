@@ -4,6 +4,7 @@ mod conns10k;
 mod control;
 mod exception;
 mod forward;
+mod hostaddr;
 mod idle;
 mod iperf;
 mod lab_itself;
@@ -49,6 +50,7 @@ pub(crate) const ALL: &[Suite] = &[
         what: "the host's own daemons on a DPDK port, both ways",
         run: exception::run,
     },
+    Suite { name: "hostaddr", what: "addresses that the host moves to and from a port", run: hostaddr::run },
     Suite { name: "longlived", what: "a connection outlives every change around it", run: longlived::run },
     Suite { name: "pmtu", what: "a path too narrow is reported, and the transfer completes", run: pmtu::run },
     Suite { name: "iperf", what: "iperf3, TCP both ways and UDP", run: iperf::run },
