@@ -191,6 +191,7 @@ fn service(
             port: spec.port,
         },
         scheduler: scheduler(spec.scheduler),
+        scheduler_options: ipvs::SchedulerOptions::default(),
         pool,
         dests: dests.collect::<Result<_, BuildError>>()?,
         epoch,

@@ -73,7 +73,7 @@ impl Director {
             v4: ConnTable::with_capacity(capacity, hash_key(&mut rng))?,
             v6: ConnTable::with_capacity(capacity, hash_key(&mut rng))?,
         };
-        let mut schedulers = Schedulers::new(worker, limits);
+        let mut schedulers = Schedulers::new(worker, limits, rng.next_u64());
         schedulers.apply(&ServiceTable::default(), &snapshot.services);
         let core = Core {
             worker,

@@ -37,7 +37,8 @@ pub use director::{Cursor, Director};
 pub use limits::Limits;
 pub use list::ConnView;
 pub use model::{
-    Dest, DestId, LocalPool, Method, PoolId, SchedulerKind, Service, ServiceId, ServiceKey, WorkerId,
+    Dest, DestId, LocalPool, Method, PoolId, SchedulerKind, SchedulerOptions, Service, ServiceId, ServiceKey,
+    WorkerId,
 };
 pub use protocol::{Direction, Protocol, State};
 pub use rng::Rng;

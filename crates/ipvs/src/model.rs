@@ -92,11 +92,52 @@ pub enum SchedulerKind {
     Lc,
     /// Weighted least connections.
     Wlc,
+    /// Shortest expected delay.
+    Sed,
+    /// Never queue.
+    Nq,
+    /// Weighted failover: the heaviest.
+    Fo,
+    /// Weighted overflow: the heaviest that has connections to spare.
+    Ovf,
+    /// The less loaded of two drawn by weight.
+    Twos,
+    /// Source hashing.
+    Sh,
+    /// Destination hashing.
+    Dh,
+    /// Source hashing with Maglev's table, as Linux has it.
+    Mh,
+    /// Locality-based least connections.
+    Lblc,
+    /// Locality-based least connections with replication.
+    Lblcr,
+    /// Maglev hashing by whole addresses, in a table of a chosen size.
+    Maglev,
+    /// Consistent hashing on a ring.
+    Conhash,
 }
 
 impl SchedulerKind {
     /// Every scheduler.
-    pub const ALL: [Self; 4] = [Self::Rr, Self::Wrr, Self::Lc, Self::Wlc];
+    pub const ALL: [Self; 16] = [
+        Self::Rr,
+        Self::Wrr,
+        Self::Lc,
+        Self::Wlc,
+        Self::Sed,
+        Self::Nq,
+        Self::Fo,
+        Self::Ovf,
+        Self::Twos,
+        Self::Sh,
+        Self::Dh,
+        Self::Mh,
+        Self::Lblc,
+        Self::Lblcr,
+        Self::Maglev,
+        Self::Conhash,
+    ];
 
     /// The name that operators give it.
     pub fn name(self) -> &'static str {
@@ -105,12 +146,41 @@ impl SchedulerKind {
             Self::Wrr => "wrr",
             Self::Lc => "lc",
             Self::Wlc => "wlc",
+            Self::Sed => "sed",
+            Self::Nq => "nq",
+            Self::Fo => "fo",
+            Self::Ovf => "ovf",
+            Self::Twos => "twos",
+            Self::Sh => "sh",
+            Self::Dh => "dh",
+            Self::Mh => "mh",
+            Self::Lblc => "lblc",
+            Self::Lblcr => "lblcr",
+            Self::Maglev => "maglev",
+            Self::Conhash => "conhash",
         }
     }
 
     /// The scheduler of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// What a service asks of its scheduler besides the kind. Schedulers ignore what they have no use for, as in Linux.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SchedulerOptions {
+    /// sh and mh: look for another destination where the client's takes none [sh-fallback, mh-fallback].
+    pub fallback: bool,
+    /// sh and mh: hash the client's port too [sh-port, mh-port]; maglev and conhash: the whole 5-tuple.
+    pub port: bool,
+    /// maglev: places in the table, at most 5,000,011; a number that is not prime stands for the next that is.
+    pub table_size: u32,
+}
+
+impl Default for SchedulerOptions {
+    fn default() -> Self {
+        Self { fallback: false, port: false, table_size: 65_537 }
     }
 }
 
@@ -123,6 +193,8 @@ pub struct Service {
     pub key: ServiceKey,
     /// How it chooses destinations.
     pub scheduler: SchedulerKind,
+    /// What the scheduler goes by besides the destinations.
+    pub scheduler_options: SchedulerOptions,
     /// Where FULLNAT destinations take local addresses from.
     pub pool: Option<PoolId>,
     /// In order of adding; the kernel's list, which schedulers walk, is the reverse.

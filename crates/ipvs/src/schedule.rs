@@ -10,7 +10,7 @@ use crate::connection::{Connection, FlowKey};
 use crate::director::Core;
 use crate::hooks::Context;
 use crate::protocol::{NEW_TIMEOUT_MS, Protocol, State};
-use crate::{Dest, Method, Service, Verdict, pool, steering};
+use crate::{Dest, Method, Service, Verdict, pool, scheduler, steering};
 
 /// Source port of active FTP's data connections, which must have been expected and are never scheduled.
 const FTP_DATA: u16 = 20;
@@ -39,7 +39,19 @@ impl Core {
         let Some(service) = context.snapshot.services.find(protocol, key.dst().into(), key.dport()) else {
             return Verdict::Accept;
         };
-        let Some(dest) = self.schedulers.pick(context.now_ms, service, &self.shared) else {
+        let request = scheduler::Request {
+            now_ms: context.now_ms,
+            flow: scheduler::Flow {
+                client: key.src().into(),
+                client_port: key.sport(),
+                dst: key.dst().into(),
+                dst_port: key.dport(),
+                protocol: key.protocol_number(),
+            },
+            services: &context.snapshot.services,
+            settings: &context.snapshot.settings,
+        };
+        let Some(dest) = self.schedulers.pick(&request, service, &self.shared) else {
             return self.leave(context, packet, info, service);
         };
         let dest = &service.dests[dest];

@@ -42,6 +42,10 @@ pub struct Settings {
     pub schedule_icmp: bool,
     /// Bit 0: schedule anew when a closed connection's client port comes again.
     pub conn_reuse_mode: u8,
+    /// How long lblc remembers a destination address that nobody asks for.
+    pub lblc_expiration_ms: u64,
+    /// The same for lblcr; and how long its server sets stay as they are before they shrink.
+    pub lblcr_expiration_ms: u64,
 }
 
 impl Default for Settings {
@@ -53,6 +57,8 @@ impl Default for Settings {
             pmtu_disc: true,
             schedule_icmp: false,
             conn_reuse_mode: 1,
+            lblc_expiration_ms: 24 * 60 * 60 * 1000,
+            lblcr_expiration_ms: 24 * 60 * 60 * 1000,
         }
     }
 }

@@ -325,6 +325,7 @@ mod tests {
                     id: ServiceId(id),
                     key: ServiceKey::Address { protocol, addr: vip, port },
                     scheduler: SchedulerKind::Rr,
+                    scheduler_options: crate::SchedulerOptions::default(),
                     pool: Some(PoolId(0)),
                     dests: dests.into(),
                     epoch: 0,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 
+use crate::scheduler::Prepared;
 use crate::{Dest, DestId, Method, Protocol, Service, ServiceId, ServiceKey};
 
 type Endpoint = (Protocol, IpAddr, u16);
@@ -46,6 +47,8 @@ struct Entry {
     service: Arc<Service>,
     /// Has a masquerade destination, or had one.
     masquerades: bool,
+    /// For its scheduler.
+    prepared: Prepared,
 }
 
 /// All virtual services.
@@ -85,9 +88,14 @@ impl ServiceTable {
         };
         for service in services {
             let ServiceKey::Address { protocol, addr, port } = service.key;
-            let masqueraded = previous.entry_of(service.id).is_some_and(|entry| entry.masquerades)
+            let before = previous.entry_of(service.id);
+            let prepared = match before {
+                Some(before) if Arc::ptr_eq(&before.service, &service) => before.prepared.clone(),
+                _ => Prepared::build(&service, before.map(|before| (&*before.service, &before.prepared))),
+            };
+            let masqueraded = before.is_some_and(|entry| entry.masquerades)
                 || previous.removed_by_key.get(&(protocol, addr, port)) == Some(&true);
-            table.insert(service, masqueraded)?;
+            table.insert(service, masqueraded, prepared)?;
         }
         table.remember_removed(previous);
         Ok(table)
@@ -105,7 +113,12 @@ impl ServiceTable {
         self.removed_by_key = self.removed.iter().copied().collect();
     }
 
-    fn insert(&mut self, service: Arc<Service>, masqueraded: bool) -> Result<(), TableError> {
+    fn insert(
+        &mut self,
+        service: Arc<Service>,
+        masqueraded: bool,
+        prepared: Prepared,
+    ) -> Result<(), TableError> {
         let entry = self.entries.len() as u32;
         if claim(&mut self.by_id, service.id.0, entry).is_some() {
             return Err(TableError::DuplicateService(service.id));
@@ -126,7 +139,7 @@ impl ServiceTable {
         }
         let masquerades = masqueraded || service.uses(Method::Masquerade);
         self.any_masquerade |= masquerades;
-        self.entries.push(Entry { service, masquerades });
+        self.entries.push(Entry { service, masquerades, prepared });
         Ok(())
     }
 
@@ -164,6 +177,11 @@ impl ServiceTable {
     /// The service with this id, to put it unchanged into another table.
     pub fn shared(&self, id: ServiceId) -> Option<&Arc<Service>> {
         self.entry_of(id).map(|entry| &entry.service)
+    }
+
+    /// What the service's scheduler goes by.
+    pub(crate) fn prepared(&self, id: ServiceId) -> Option<&Prepared> {
+        self.entry_of(id).map(|entry| &entry.prepared)
     }
 
     fn entry_of(&self, id: ServiceId) -> Option<&Entry> {
@@ -227,6 +245,7 @@ mod tests {
             id: ServiceId(id),
             key: ServiceKey::Address { protocol, addr: VIP.into(), port },
             scheduler: SchedulerKind::Rr,
+            scheduler_options: crate::SchedulerOptions::default(),
             pool: None,
             dests: dests.into(),
             epoch: 0,

@@ -11,26 +11,61 @@
 //! quarters of `upper`). With one worker that is exact. With several, each counts what it last read of the others, so
 //! a destination may go over its threshold by what the others give it within the same millisecond.
 //!
-//! A new scheduler is a file here, a variant of `SchedulerKind` and `Order`, and the arms that the compiler then asks for.
+//! **Hashing.** Tables of schedulers that hash are worked out when a service changes, in the snapshot, for all workers alike:
+//! `prepared`. Those that remember addresses, lblc and lblcr, do so per worker.
+//!
+//! A new scheduler is a file here, a variant of `SchedulerKind` and `Order` (or `prepared::HashTable`), and the arms that the
+//! compiler then asks for.
 
 mod change;
+mod conhash;
+mod dh;
+mod flow;
+mod fo;
+mod hash;
+mod lblc;
+mod lblcr;
 mod lc;
+mod locality;
+mod maglev;
+mod mh;
+mod nq;
 mod overload;
+mod ovf;
+mod prepared;
 mod rr;
+mod sed;
+mod sh;
 #[cfg(test)]
 mod traces;
+mod twos;
 mod wlc;
 mod wrr;
 
 use std::sync::Arc;
 
 use self::change::Change;
+pub use self::flow::Flow;
 use self::overload::Overload;
+pub(crate) use self::prepared::Prepared;
 use crate::shared::{Load, total_load};
-use crate::{Dest, Limits, SchedulerKind, Service, ServiceTable, WorkerId, WorkerShared};
+use crate::{Dest, Limits, Rng, SchedulerKind, Service, ServiceTable, Settings, WorkerId, WorkerShared};
 
 /// How long a reading of the other workers' counts is used, in milliseconds.
 const READING_MS: u64 = 1;
+
+/// What asks for a destination, and what the answer goes by.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Now.
+    pub now_ms: u64,
+    /// The new connection.
+    pub flow: Flow,
+    /// The table applied last.
+    pub services: &'a ServiceTable,
+    /// Switches.
+    pub settings: &'a Settings,
+}
 
 /// What a scheduler remembers from one pick to the next.
 #[derive(Clone, Debug)]
@@ -39,16 +74,36 @@ enum Order {
     Wrr(wrr::Cursor),
     Lc,
     Wlc,
+    Sed,
+    Nq,
+    Fo,
+    Ovf,
+    Twos,
+    Dh,
+    /// Nothing: what it goes by is in the snapshot.
+    Prepared(SchedulerKind),
+    Lblc(lblc::Memory),
+    Lblcr(lblcr::Memory),
 }
 
 impl Order {
     /// As if the scheduler was given to a service that has these destinations already [init_service].
-    fn new(kind: SchedulerKind, dests: &[Dest]) -> Self {
+    fn new(kind: SchedulerKind, dests: &[Dest], rng: &mut Rng) -> Self {
+        use SchedulerKind as Kind;
         match kind {
-            SchedulerKind::Rr => Self::Rr(rr::Cursor::new(dests)),
-            SchedulerKind::Wrr => Self::Wrr(wrr::Cursor::new(dests)),
-            SchedulerKind::Lc => Self::Lc,
-            SchedulerKind::Wlc => Self::Wlc,
+            Kind::Rr => Self::Rr(rr::Cursor::new(dests)),
+            Kind::Wrr => Self::Wrr(wrr::Cursor::new(dests)),
+            Kind::Lc => Self::Lc,
+            Kind::Wlc => Self::Wlc,
+            Kind::Sed => Self::Sed,
+            Kind::Nq => Self::Nq,
+            Kind::Fo => Self::Fo,
+            Kind::Ovf => Self::Ovf,
+            Kind::Twos => Self::Twos,
+            Kind::Dh => Self::Dh,
+            Kind::Sh | Kind::Mh | Kind::Maglev | Kind::Conhash => Self::Prepared(kind),
+            Kind::Lblc => Self::Lblc(lblc::Memory::new(rng)),
+            Kind::Lblcr => Self::Lblcr(lblcr::Memory::new(rng)),
         }
     }
 
@@ -58,6 +113,15 @@ impl Order {
             Self::Wrr(_) => SchedulerKind::Wrr,
             Self::Lc => SchedulerKind::Lc,
             Self::Wlc => SchedulerKind::Wlc,
+            Self::Sed => SchedulerKind::Sed,
+            Self::Nq => SchedulerKind::Nq,
+            Self::Fo => SchedulerKind::Fo,
+            Self::Ovf => SchedulerKind::Ovf,
+            Self::Twos => SchedulerKind::Twos,
+            Self::Dh => SchedulerKind::Dh,
+            Self::Prepared(kind) => *kind,
+            Self::Lblc(_) => SchedulerKind::Lblc,
+            Self::Lblcr(_) => SchedulerKind::Lblcr,
         }
     }
 
@@ -66,22 +130,35 @@ impl Order {
         match self {
             Self::Rr(cursor) => cursor.dests_changed(change),
             Self::Wrr(cursor) => cursor.dests_changed(change),
-            Self::Lc | Self::Wlc => {}
+            _ => {}
         }
     }
 
-    /// The index of the destination to take, among those that `admits` says yes to.
+    /// The index of the destination to take. `admits` is asked whether it has weight and is not overloaded.
     fn pick(
         &mut self,
-        dests: &[Dest],
+        request: &Request<'_>,
+        service: &Service,
         admits: impl FnMut(usize) -> bool,
         load: impl Fn(usize) -> Load,
+        rng: &mut Rng,
     ) -> Option<usize> {
+        let Request { flow, services, .. } = request;
+        let (dests, options) = (&*service.dests, &service.scheduler_options);
         match self {
             Self::Rr(cursor) => cursor.pick(dests.len(), admits),
             Self::Wrr(cursor) => cursor.pick(dests, admits),
             Self::Lc => lc::pick(dests.len(), admits, load),
             Self::Wlc => wlc::pick(dests, admits, load),
+            Self::Sed => sed::pick(dests, admits, load),
+            Self::Nq => nq::pick(dests, admits, load),
+            Self::Fo => fo::pick(dests, admits),
+            Self::Ovf => ovf::pick(dests, admits, load),
+            Self::Twos => twos::pick(dests, admits, load, rng),
+            Self::Dh => dh::pick(flow, dests.len(), admits),
+            Self::Prepared(_) => services.prepared(service.id)?.pick(flow, options, dests.len(), admits),
+            Self::Lblc(memory) => memory.pick(request, dests, admits, load),
+            Self::Lblcr(memory) => memory.pick(request, dests, admits, load),
         }
     }
 }
@@ -124,13 +201,15 @@ pub struct Schedulers {
     /// By service id.
     schedulers: Box<[Option<Scheduler>]>,
     overload: Overload,
+    /// For schedulers that draw, and for hashes that clients must not know.
+    rng: Rng,
 }
 
 impl Schedulers {
     /// Room for as many services and destinations as the limits say.
-    pub fn new(worker: WorkerId, limits: &Limits) -> Self {
+    pub fn new(worker: WorkerId, limits: &Limits, seed: u64) -> Self {
         let schedulers = (0..limits.services).map(|_| None).collect();
-        Self { worker, schedulers, overload: Overload::new(limits) }
+        Self { worker, schedulers, overload: Overload::new(limits), rng: Rng::new(seed) }
     }
 
     /// Follows a change of the configuration. Services that both tables share keep their state untouched; work and
@@ -157,25 +236,30 @@ impl Schedulers {
         self.overload.dests_changed(&change);
         let mut order = match scheduler.take() {
             Some(scheduler) => scheduler.order,
-            None => Order::new(service.scheduler, &[]),
+            None => Order::new(service.scheduler, &[], &mut self.rng),
         };
         if order.kind() == service.scheduler {
             order.dests_changed(&change);
         } else {
-            order = Order::new(service.scheduler, &service.dests);
+            order = Order::new(service.scheduler, &service.dests, &mut self.rng);
         }
         *scheduler = Some(Scheduler::new(order, service.dests.len()));
     }
 
     /// The index, among the service's destinations, of the one that takes a new connection; `None` if none can.
-    /// `service` must be of the table applied last, `shared` is all workers'.
-    pub fn pick(&mut self, now_ms: u64, service: &Service, shared: &[Arc<WorkerShared>]) -> Option<usize> {
+    /// `service` must be of the request's table, `shared` is all workers'.
+    pub fn pick(
+        &mut self,
+        request: &Request<'_>,
+        service: &Service,
+        shared: &[Arc<WorkerShared>],
+    ) -> Option<usize> {
         let scheduler = self.schedulers.get_mut(service.id.0 as usize)?.as_mut()?;
         let own = shared.get(usize::from(self.worker.0))?;
         let dests = &*service.dests;
         let alone = shared.len() == 1;
         if !alone {
-            scheduler.read_others(now_ms, dests, self.worker, shared);
+            scheduler.read_others(request.now_ms, dests, self.worker, shared);
         }
         let Scheduler { order, others, .. } = scheduler;
         let load = |index: usize| {
@@ -194,7 +278,7 @@ impl Schedulers {
             }
             dest.weight > 0 && !overload.is_set(dest)
         };
-        order.pick(dests, admits, load)
+        order.pick(request, service, admits, load, &mut self.rng)
     }
 
     /// A connection was bound to the destination, and is counted already. That one goes needs no such call.

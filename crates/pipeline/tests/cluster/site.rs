@@ -157,6 +157,7 @@ impl Site {
             id,
             key: ServiceKey::Address { protocol, addr: vip(family), port: port(method) },
             scheduler: SchedulerKind::Rr,
+            scheduler_options: ipvs::SchedulerOptions::default(),
             pool: Some(PoolId(0)),
             dests: (1..=SERVERS).map(dest).collect(),
             epoch: self.generation,

@@ -187,6 +187,7 @@ impl Lab {
                     id,
                     key,
                     scheduler,
+                    scheduler_options: ipvs::SchedulerOptions::default(),
                     pool: Some(PoolId(0)),
                     dests: Box::new([]),
                     epoch: 0,
