@@ -30,6 +30,7 @@ pub mod parse;
 pub mod protocol;
 pub mod rewrite;
 pub mod sctp;
+pub mod sync;
 pub mod tcp;
 pub mod testing;
 pub mod tunnel;
