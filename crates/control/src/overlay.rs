@@ -16,6 +16,8 @@ use crate::config::check::gateway_interface;
 
 /// The most addresses that are taken from the host.
 pub const HOST_ADDRESSES_MAX: usize = 1024;
+/// The most of them that one line of the log names.
+const LOGGED_MAX: usize = 8;
 /// RFC 8200 section 5.
 const IPV6_MTU_MIN: u16 = 1280;
 
@@ -105,12 +107,19 @@ impl Overlay {
 
     /// Logs what has come and gone.
     pub fn log_changes(&self, before: &Overlay) {
-        let only_in = |a: &Overlay, b: &Overlay| -> Vec<String> {
-            let new = a.taken.iter().filter(|address| !b.taken.contains(address));
-            new.map(|address| format!("{} on {}", address.cidr, address.interface)).collect()
-        };
-        let (come, gone) = (only_in(self, before).join(", "), only_in(before, self).join(", "));
+        let (come, gone) = (self.named_without(before), before.named_without(self));
         tracing::info!(come, gone, "the host's addresses have changed");
+    }
+
+    /// What only we have, in words; not all of a long list.
+    fn named_without(&self, other: &Overlay) -> String {
+        let ours: Vec<&AddressSpec> = self.taken.iter().filter(|a| !other.taken.contains(a)).collect();
+        let shown = &ours[..ours.len().min(LOGGED_MAX)];
+        let mut text: Vec<String> = shown.iter().map(|a| format!("{} on {}", a.cidr, a.interface)).collect();
+        if ours.len() > shown.len() {
+            text.push(format!("and {} more", ours.len() - shown.len()));
+        }
+        text.join(", ")
     }
 
     /// The configuration with the host's addresses behind its own. What routes mean stays as it was without them.

@@ -117,6 +117,8 @@ fn there_is_a_limit() {
         .collect();
     let got = Overlay::new(&config(), &wanted, &MACS);
     assert_eq!(got.taken.len(), HOST_ADDRESSES_MAX);
+    let named = got.named_without(&overlay(&["198.51.100.0/32 wan.host"]));
+    assert!(named.starts_with("198.51.100.1/32 on wan, ") && named.ends_with(", and 1015 more"), "{named}");
     assert_eq!(got.refused, [(wanted.last().unwrap().clone(), Refusal::TooMany)]);
 }
 

@@ -9,6 +9,7 @@ use lab::address::{self, Family, Method};
 use lab::echo::{ECHO_PORT, Echo, SINK_PORT};
 use lab::topology::{CLIENT, SERVER};
 use lab::{Error, Namespace, Plan, Result, Topology, Wiring};
+use rustix::process::Signal;
 
 use super::ping::ping;
 use crate::config::{Config, Service};
@@ -67,6 +68,7 @@ pub(crate) fn run(context: &Context) -> Result<()> {
         }
         context.step("a duplicate is not taken", || duplicate(&topology, director))?;
         context.step("many at once are one change", || many(&topology, director))?;
+        context.step("after more events than the kernel keeps", || overrun(&topology, director))?;
         context.step("what cannot be is refused alone", || refused(&topology, director))
     })
 }
@@ -238,6 +240,26 @@ fn many(topology: &Topology, director: &Director) -> Result<()> {
         2..=6 => Ok(()),
         snapshots => Err(Error::new(format!("200 changes made {snapshots} snapshots"))),
     }
+}
+
+/// While the director stands still more happens than its socket can hold: the kernel throws the rest away, the last
+/// address's coming included, and the director has to ask.
+fn overrun(topology: &Topology, director: &mut Director) -> Result<()> {
+    let (passing, last) = (IpAddr::from([198, 18, 7, 99]), address::wan(Family::V4, 154));
+    let lines = |verb: &str| -> Vec<String> {
+        let all = (0..8).flat_map(|a| (0..250).map(move |b| (a, b)));
+        all.map(|(a, b)| format!("addr {verb} 198.18.{a}.{b}/32 dev {TAP}")).collect()
+    };
+    director.process().signal(Signal::STOP)?;
+    let changed = topology
+        .director
+        .ip(lines("add"))
+        .and_then(|()| topology.director.ip(lines("del")))
+        .and_then(|()| add(&topology.director, TAP, last, 32));
+    director.process().signal(Signal::CONT)?;
+    changed?;
+    wait(director, last, Some(AddressOrigin::Host))?;
+    wait(director, passing, None)
 }
 
 /// An address of the local pool is not the host's to give; one beside it is taken.
