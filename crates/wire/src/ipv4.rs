@@ -169,6 +169,12 @@ pub fn set_fragment(ip: &mut [u8], offset: usize, more: bool) {
     change(ip, 6, word | offset | if more { MORE_FRAGMENTS } else { 0 });
 }
 
+/// Sets the upper-layer protocol; the checksum follows.
+#[inline]
+pub fn set_protocol(ip: &mut [u8], new: u8) {
+    change(ip, 8, u16::from_be_bytes([ttl(ip), new]));
+}
+
 /// Takes one off the time to live; the checksum follows. At 0 it stays: whether that may be sent is asked before.
 #[inline]
 pub fn decrement_ttl(ip: &mut [u8]) {
@@ -243,7 +249,7 @@ mod tests {
     #[test]
     fn every_setter_keeps_the_checksum_right() {
         type Change = (&'static str, fn(&mut [u8]), fn(&[u8]) -> bool);
-        let changes: [Change; 9] = [
+        let changes: [Change; 10] = [
             ("src", |ip| set_src(ip, Ipv4Addr::new(10, 0, 0, 1)), |ip| src(ip) == Ipv4Addr::new(10, 0, 0, 1)),
             ("dst", |ip| set_dst(ip, Ipv4Addr::BROADCAST), |ip| dst(ip) == Ipv4Addr::BROADCAST),
             ("tos", |ip| set_tos(ip, 0xb9), |ip| tos(ip) == 0xb9 && version(ip) == 4),
@@ -257,6 +263,7 @@ mod tests {
                 |ip| fragment_offset(ip) == 1480 && more_fragments(ip),
             ),
             ("ttl", decrement_ttl, |ip| ttl(ip) == 63 && protocol(ip) == 17),
+            ("protocol", |ip| set_protocol(ip, 6), |ip| ttl(ip) == 63 && protocol(ip) == 6),
         ];
         let mut ip = sample();
         for (name, set, holds) in changes {

@@ -217,6 +217,20 @@ impl Extensions {
     }
 }
 
+/// Where the number stands that announces the header at `upper`: the next-header field before it, in bytes from the IPv6
+/// header. `upper` is one that [`Extensions::walk`] found in these bytes.
+pub fn announced_at(ip: &[u8], upper: usize) -> usize {
+    let (mut announced_at, mut at) = (6, HEADER_LEN);
+    while at < upper {
+        let len = match get_u8(ip, announced_at) {
+            protocol::FRAGMENT => FRAGMENT_LEN,
+            _ => (usize::from(get_u8(ip, at + 1)) + 1) * 8,
+        };
+        (announced_at, at) = (at, at + len);
+    }
+    announced_at
+}
+
 fn read_fragment(ip: &[u8], at: usize, announced_at: usize) -> FragmentHeader {
     let word = get_u16(ip, at + 2);
     FragmentHeader {
@@ -290,6 +304,20 @@ mod tests {
         assert_eq!(end, Extensions { protocol: 17, upper: 56, fragment: Some(want) });
         assert!(!want.is_atomic());
         assert_eq!(ip[40], protocol::FRAGMENT);
+    }
+
+    #[test]
+    fn every_header_is_announced_by_the_one_before() {
+        for (name, extensions, upper, want) in
+            [("none", &[][..], 40, 6), ("one", &[0], 48, 40), ("three", &[0, 43, 60], 64, 56)]
+        {
+            let ip = packet(extensions);
+            assert_eq!(announced_at(&ip, upper), want, "{name}");
+            assert_eq!(ip[announced_at(&ip, upper)], protocol::TCP, "{name}");
+        }
+        let frame =
+            Frame::v6("::1", "::2").extension(60, &[1, 4, 0, 0, 0, 0]).fragment(0, false).udp(1, 2).build();
+        assert_eq!(announced_at(&frame[14..], 56), 48, "behind a fragment header");
     }
 
     #[test]

@@ -12,8 +12,10 @@
 #![forbid(unsafe_code)]
 
 mod buf;
+mod client_option;
 mod field;
 mod info;
+mod insert;
 
 pub mod ah;
 pub mod arp;
@@ -33,8 +35,10 @@ pub mod sctp;
 pub mod sync;
 pub mod tcp;
 pub mod testing;
+pub mod toa;
 pub mod tunnel;
 pub mod udp;
+pub mod uoa;
 pub mod vlan;
 
 pub use buf::{NoRoom, PacketBuf, VecBuf};
