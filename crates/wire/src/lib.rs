@@ -30,6 +30,7 @@ pub mod ipv6;
 pub mod ndp;
 pub mod parse;
 pub mod protocol;
+pub mod proxy;
 pub mod rewrite;
 pub mod sctp;
 pub mod sync;
