@@ -102,13 +102,11 @@ fn open_port(
         rx_descriptors: setup.rx_descriptors,
         tx_descriptors: setup.tx_descriptors,
         mtu: setup.mtu,
+        mac: setup.mac.map(|mac| mac.0),
         promiscuous: setup.promiscuous,
         ..PortConfig::new(&setup.name)
     };
     let port = idle.configure(&port, pool)?;
-    if let Some(mac) = setup.mac {
-        port.set_mac(mac.0)?;
-    }
     // Neighbour Discovery, VRRP and routing protocols arrive at groups; what else comes is dropped, counted.
     if !setup.promiscuous
         && port.set_all_multicast(true).is_err()
@@ -127,10 +125,8 @@ pub(crate) fn open_taps(
 ) -> Result<Vec<Option<Port>>, PlaneError> {
     let open = |(index, (setup, port)): (usize, (&PortSetup, &Port))| -> Result<Option<Port>, PlaneError> {
         let Some(name) = &setup.exception else { return Ok(None) };
-        let tap = PortConfig { mtu: setup.mtu, ..PortConfig::new(name) };
-        let tap = Port::by_device_name(eal, &tap_device(index))?.configure(&tap, pool)?;
-        tap.set_mac(setup.mac.map_or(port.mac(), |mac| mac.0))?;
-        Ok(Some(tap))
+        let tap = PortConfig { mtu: setup.mtu, mac: Some(port.mac()), ..PortConfig::new(name) };
+        Ok(Some(Port::by_device_name(eal, &tap_device(index))?.configure(&tap, pool)?))
     };
     config.ports.iter().zip(ports).enumerate().map(open).collect()
 }

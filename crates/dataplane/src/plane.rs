@@ -156,7 +156,7 @@ impl Plane {
             name: setup.name.clone(),
             device: setup.device.clone(),
             driver: port.info().driver.clone(),
-            mac: setup.mac.unwrap_or(MacAddr(port.mac())),
+            mac: MacAddr(port.mac()),
             mtu: port.mtu().unwrap_or(setup.mtu),
             rx_queues: port.rx_queues(),
             tx_queues: port.tx_queues(),

@@ -162,15 +162,6 @@ impl Port {
         self.started.tx_queues
     }
 
-    /// Gives the port another hardware address: a TAP the one of the port that it stands for.
-    pub fn set_mac(&self, mac: [u8; 6]) -> Result<(), PortError> {
-        let _serial = self.started.serial();
-        let mut raw = sys::rte_ether_addr { addr_bytes: mac };
-        // SAFETY: the port is started; the call copies the address.
-        let code = unsafe { sys::rte_eth_dev_default_mac_addr_set(self.id().0, &mut raw) };
-        self.done("take another MAC address", code)
-    }
-
     /// The offloads that were both wished for and possible.
     pub fn offloads(&self) -> Offloads {
         self.started.granted
@@ -276,7 +267,7 @@ impl IdlePort {
     /// Sets the port up and starts it, with received packets in mbufs of `pool`. A nonsensical configuration leaves the
     /// port as it was, so that it can be had again by name; one that the driver refuses closes it.
     pub fn configure(self, config: &PortConfig, pool: &Mempool) -> Result<Port, PortError> {
-        let Self { claim, info, raw } = self;
+        let Self { claim, mut info, raw } = self;
         let (rx_descriptors, tx_descriptors) = check(config, &info)?;
         check_mtu(&config.name, &info, config.mtu, (pool.name(), pool.data_room()))?;
         let granted = grant(config.offloads, info.offloads, config.rx_queues);
@@ -288,6 +279,10 @@ impl IdlePort {
         }
         for queue in 0..config.tx_queues {
             running.0.set_up_tx(&config.name, queue, tx_descriptors, &raw)?;
+        }
+        if let Some(mac) = config.mac {
+            running.0.set_mac(&config.name, mac)?;
+            info.mac = mac;
         }
         // SAFETY: the port is configured with all its queues.
         done(&config.name, "start", unsafe { sys::rte_eth_dev_start(running.0.id.0) })?;
@@ -339,6 +334,14 @@ impl Claim {
             max_mtu: raw.max_mtu,
             offloads: abilities(raw),
         })
+    }
+
+    /// Before the port starts: what the kernel makes of a TAP's address, it makes when the TAP comes up.
+    fn set_mac(&self, port: &str, mac: [u8; 6]) -> Result<(), PortError> {
+        let mut raw = sys::rte_ether_addr { addr_bytes: mac };
+        // SAFETY: the port is ours and configured; the call copies the address.
+        let code = unsafe { sys::rte_eth_dev_default_mac_addr_set(self.id.0, &mut raw) };
+        done(port, "take another MAC address", code)
     }
 
     /// The NUMA node, or -1.

@@ -17,6 +17,8 @@ pub struct PortConfig {
     pub tx_descriptors: Option<u16>,
     /// Bytes of the largest IP packet.
     pub mtu: u16,
+    /// Hardware address to take; `None` for the device's own.
+    pub mac: Option<[u8; 6]>,
     /// Receive what is addressed to others, too.
     pub promiscuous: bool,
     /// Granted as far as the NIC can; see [`crate::Port::offloads`].
@@ -33,6 +35,7 @@ impl PortConfig {
             rx_descriptors: None,
             tx_descriptors: None,
             mtu: 1500,
+            mac: None,
             promiscuous: false,
             offloads: Offloads::default(),
         }

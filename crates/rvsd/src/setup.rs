@@ -7,6 +7,7 @@ use control::config::{Config, Hugepages, Idle, Placement, Port};
 use dataplane::{PlaneConfig, PortSetup};
 use dpdk::{EalConfig, LogLevel};
 use inet::NeighLimits;
+use ipvs::SchedulerKind;
 
 use crate::Failure;
 
@@ -110,6 +111,8 @@ pub(crate) fn announce(config: &Config) {
         workers = config.workers.count(),
         connections = limits.connections,
         services = config.services.len(),
-        "rvsd is ready: TCP, UDP; rr, wrr, lc, wlc; nat, fullnat, dr, tunnel"
+        protocols = "tcp udp",
+        schedulers = SchedulerKind::ALL.map(SchedulerKind::name).join(" "),
+        "rvsd is ready"
     );
 }

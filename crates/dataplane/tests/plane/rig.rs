@@ -320,6 +320,7 @@ fn services(generation: u64) -> Vec<Arc<Service>> {
                 port: if masquerades { 81 } else { 80 },
             },
             scheduler: SchedulerKind::Wrr,
+            scheduler_options: ipvs::SchedulerOptions::default(),
             pool: Some(PoolId(0)),
             dests: [dest(0), dest(1)].into(),
             epoch: generation,
