@@ -198,7 +198,7 @@ fn service(
     })
 }
 
-fn protocol(protocol: Protocol) -> ipvs::Protocol {
+pub(crate) fn protocol(protocol: Protocol) -> ipvs::Protocol {
     match protocol {
         Protocol::Tcp => ipvs::Protocol::Tcp,
         Protocol::Udp => ipvs::Protocol::Udp,

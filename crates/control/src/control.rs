@@ -5,6 +5,7 @@
 //! is what it was. One lock orders changes and look-ups; workers never take it.
 
 mod host;
+mod owners;
 
 use std::io;
 use std::ops::ControlFlow;
@@ -173,6 +174,7 @@ impl Control {
             return Ok(Applied { generation: state.snapshot.generation, ..Applied::default() });
         }
         let shared = self.dataplane.shared();
+        owners::refuse_moving(&new, &state.snapshot.services, &state.ids, shared)?;
         state.ids.reap(|id| shared.iter().any(|worker| worker.dest(id).is_some_and(|dest| dest.refs() > 0)));
         let assignment = state.ids.assign(&state.config, &new).map_err(|e| {
             let what = format!("limits.{}", e.what);

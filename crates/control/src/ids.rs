@@ -56,6 +56,11 @@ impl Ids {
         self.dests.live.get(&(*service, *dest)).map(|&id| DestId(id))
     }
 
+    /// Ids of all configured destinations.
+    pub fn live_dests(&self) -> impl Iterator<Item = (&FullDestKey, DestId)> {
+        self.dests.live.iter().map(|(key, &id)| (key, DestId(id)))
+    }
+
     /// Ids of removed destinations that connections may still name.
     pub fn trashed_dests(&self) -> impl Iterator<Item = (&FullDestKey, DestId)> {
         self.dests.trash.iter().map(|(key, &id)| (key, DestId(id)))

@@ -150,7 +150,7 @@ impl ServiceTable {
     }
 
     /// Like `find`, but services that were removed count too; whether the service has a masquerade destination, or had one.
-    pub(crate) fn masquerades(&self, protocol: Protocol, addr: IpAddr, port: u16) -> Option<bool> {
+    pub fn masquerades(&self, protocol: Protocol, addr: IpAddr, port: u16) -> Option<bool> {
         let removed = |port| self.removed_by_key.get(&(protocol, addr, port)).copied();
         self.entry(protocol, addr, port)
             .map(|entry| entry.masquerades)

@@ -179,6 +179,74 @@ fn workers_still_find_the_owners_of_connections_whose_service_is_gone() {
 }
 
 #[test]
+fn live_connections_do_not_change_their_owner_by_a_first_nat_destination() {
+    let two_workers = CONTRACT.replace("count = 1 ", "count = 2 ");
+    let nat = dest("10.0.2.13", 80);
+    let add = format!(r#"{{"op":"dest_add","service":{WEB},"dest":{nat}}}"#);
+    let edit = format!(
+        r#"{{"op":"dest_edit","service":{WEB},"dest":{{"address":"10.0.2.11","port":80}},"edit":{{"method":"nat"}}}}"#
+    );
+    let file = two_workers.replace("method = \"fullnat\"", "method = \"nat\"");
+    let reload = serde_json::json!({"op": "config_apply", "name": "f", "text": file}).to_string();
+    let web_dest = |control: &Control| dest_id(control, "tcp 192.0.2.100:80", "10.0.2.11:80").unwrap();
+    for change in [&add, &edit, &reload] {
+        let (control, fake) = start_with(parse("f", &two_workers).config.unwrap());
+        let dest = fake.shared[1].dest(web_dest(&control)).unwrap();
+        dest.bind(false);
+        let before = control.config();
+        let error = ask(&control, change).unwrap_err();
+        let about = (error.code, error.what.as_deref());
+        assert_eq!(about, (ErrorCode::RestartRequired, Some("[steering] nat")), "{change}");
+        assert_eq!(
+            error.message,
+            "with [steering] nat = \"address\" the first `nat` destination of service tcp 192.0.2.100:80 would move its 1 \
+             connections to other workers: drop them first (`rvsctl conn flush --service tcp 192.0.2.100:80`), use another \
+             service, or restart with nat = \"endpoint\""
+        );
+        assert_eq!((control.config(), fake.published.lock().len()), (before, 1));
+        dest.unbind(false);
+        assert_eq!(applied(&control, change).len(), 1, "without connections");
+        dest.bind(true);
+        assert_eq!(
+            applied(
+                &control,
+                &format!(r#"{{"op":"dest_add","service":{WEB},"dest":{}}}"#, self::dest("10.0.2.14", 80))
+            )
+            .len(),
+            1,
+            "it masquerades already"
+        );
+    }
+}
+
+#[test]
+fn a_first_nat_destination_is_refused_only_where_it_moves_connections() {
+    let two_workers = CONTRACT.replace("count = 1 ", "count = 2 ");
+    let endpoint = two_workers.replace("nat = \"address\"", "nat = \"endpoint\"");
+    let add = format!(r#"{{"op":"dest_add","service":{WEB},"dest":{}}}"#, dest("10.0.2.13", 80));
+    for (name, text) in [("one worker", CONTRACT), ("by endpoint", &endpoint)] {
+        let (control, fake) = start_with(parse("f", text).config.unwrap());
+        let id = dest_id(&control, "tcp 192.0.2.100:80", "10.0.2.11:80").unwrap();
+        fake.shared[0].dest(id).unwrap().bind(true);
+        assert_eq!(applied(&control, &add).len(), 1, "{name}");
+    }
+    // Connections of a destination, or of a whole service, that has been removed live on.
+    let (control, fake) = start_with(parse("f", &two_workers).config.unwrap());
+    let id = dest_id(&control, "tcp 192.0.2.100:80", "10.0.2.11:80").unwrap();
+    fake.shared[0].dest(id).unwrap().bind(true);
+    let gone =
+        format!(r#"{{"op":"dest_delete","service":{WEB},"dest":{{"address":"10.0.2.11","port":80}}}}"#);
+    applied(&control, &gone);
+    assert_eq!(ask(&control, &add).unwrap_err().code, ErrorCode::RestartRequired);
+    applied(&control, &format!(r#"{{"op":"service_delete","service":{WEB}}}"#));
+    let file = two_workers.replace("method = \"fullnat\"", "method = \"nat\"");
+    let error = control.apply("f", &file).unwrap_err();
+    assert!(error.message.contains("(`rvsctl conn flush`)"), "{error}");
+    fake.shared[0].dest(id).unwrap().unbind(true);
+    assert_eq!(control.apply("f", &file).unwrap().changes.len(), 1);
+}
+
+#[test]
 fn each_refusal_has_its_code_and_changes_nothing() {
     let (control, fake) = start();
     let before = control.config();

@@ -1,0 +1,60 @@
+//! Changes that would hand live connections to other workers, and are refused.
+//!
+//! A service without masquerade destinations is steered by its clients' endpoints; with its first one, the one NAT rule
+//! decides (`ipvs::steering`), since a reply names the client only. Where the two rules may name different workers, the
+//! change has to wait until the service has no connections: their packets would no longer reach them.
+
+use std::sync::Arc;
+
+use api::{Error, ErrorCode, Method, ServiceKey};
+use ipvs::{ServiceTable, WorkerShared};
+
+use crate::config::{Config, NatSteering, Service};
+use crate::ids::Ids;
+
+/// Refuses `new` if a service with connections gets its first masquerade destination in it. `table` is what workers use; it
+/// remembers which services have masqueraded, the removed ones included. `ids` are those before the change.
+pub(super) fn refuse_moving(
+    new: &Config,
+    table: &ServiceTable,
+    ids: &Ids,
+    shared: &[Arc<WorkerShared>],
+) -> Result<(), Error> {
+    if new.workers.count() <= 1 || new.steering.nat == NatSteering::Endpoint {
+        return Ok(());
+    }
+    let begins = |service: &&Arc<Service>| {
+        let key = service.spec.key();
+        let protocol = crate::build::protocol(key.protocol);
+        service.dests.iter().any(|dest| dest.method == Method::Nat)
+            && table.masquerades(protocol, key.address, key.port) == Some(false)
+    };
+    for service in new.services.iter().filter(begins) {
+        let key = service.spec.key();
+        let connections = connections_of(&key, ids, shared);
+        if connections > 0 {
+            return Err(moving(&key, connections, ids.service(&key).is_some()));
+        }
+    }
+    Ok(())
+}
+
+/// Connections of a service, also of one that has been removed, whichever destination they have.
+fn connections_of(key: &ServiceKey, ids: &Ids, shared: &[Arc<WorkerShared>]) -> u64 {
+    let live = ids.live_dests().chain(ids.trashed_dests());
+    let own = live.filter(|((service, _), _)| service == key).map(|(_, id)| id);
+    own.flat_map(|id| shared.iter().filter_map(move |worker| worker.dest(id)))
+        .map(|dest| u64::from(dest.refs()))
+        .sum()
+}
+
+fn moving(key: &ServiceKey, connections: u64, exists: bool) -> Error {
+    let setting = "[steering] nat";
+    let flush =
+        if exists { format!("rvsctl conn flush --service {key}") } else { "rvsctl conn flush".to_owned() };
+    let message = format!(
+        "with {setting} = \"address\" the first `nat` destination of service {key} would move its {connections} connections \
+         to other workers: drop them first (`{flush}`), use another service, or restart with nat = \"endpoint\""
+    );
+    Error::new(ErrorCode::RestartRequired, message).about(setting)
+}
