@@ -4,7 +4,7 @@
 //!
 //! As in Linux the upper threshold of the remembered server is not looked at. Each worker remembers for itself.
 
-use super::locality::{Server, Table, is_overloaded};
+use super::locality::{FORGET_EVERY_MS, Server, Table, is_overloaded};
 use super::{Request, wlc};
 use crate::shared::Load;
 use crate::{Dest, Rng};
@@ -26,7 +26,8 @@ impl Memory {
         load: impl Fn(usize) -> Load,
     ) -> Option<usize> {
         let (addr, now_ms) = (request.flow.dst, request.now_ms);
-        let known = self.0.get(addr, now_ms, request.settings.lblc_expiration_ms);
+        let idle_ms = request.settings.lblc_expiration_ms.saturating_add(FORGET_EVERY_MS);
+        let known = self.0.get(addr, now_ms, idle_ms);
         if let Some(index) = known.and_then(|server| server.find(dests))
             && dests[index].weight > 0
             && !is_overloaded(index, dests, &load)

@@ -2,7 +2,7 @@
 //! the one that carries least for its weight is picked. While that one is overloaded the set grows by the server
 //! that wlc picks; a set that has not changed for long loses the server that carries most.
 
-use super::locality::{CAPACITY, Server, Table, is_overloaded};
+use super::locality::{CAPACITY, FORGET_EVERY_MS, Server, Table, is_overloaded};
 use super::{Request, lc, sed, wlc};
 use crate::shared::Load;
 use crate::{Dest, Rng};
@@ -52,8 +52,9 @@ impl Memory {
     ) -> Option<usize> {
         let (addr, now_ms) = (request.flow.dst, request.now_ms);
         let expiration_ms = request.settings.lblcr_expiration_ms;
+        let idle_ms = expiration_ms.saturating_add(FORGET_EVERY_MS);
         let Self { sets, members } = self;
-        let Some(set) = sets.get(addr, now_ms, expiration_ms) else {
+        let Some(set) = sets.get(addr, now_ms, idle_ms) else {
             let index = wlc::pick(dests, admits, load)?;
             let set = Set { last: Server::of(dests, index), others: NONE, changed_ms: now_ms };
             if let Some(forgotten) = sets.set(addr, now_ms, set) {
@@ -109,21 +110,19 @@ impl Set {
         least.map(|(index, _)| index)
     }
 
-    /// Loses a server that is no destination any more, or else the one that carries most [ip_vs_dest_set_max].
+    /// Loses the server that carries most [ip_vs_dest_set_max]. One that is no destination any more stays: it may come
+    /// back.
     fn shrink(&mut self, members: &mut Members, dests: &[Dest], load: impl Fn(usize) -> Load) {
-        let mut gone = None;
         let mut most = None;
-        self.walk(members, dests, |at, index| match index {
-            None => gone = Some(at),
-            Some(index) if dests[index].weight > 0 => {
+        self.walk(members, dests, |at, index| {
+            if let Some(index) = index.filter(|&index| dests[index].weight > 0) {
                 let share = (lc::overhead(load(index)), dests[index].weight);
                 if most.is_none_or(|(_, most)| sed::compare(share, most).is_gt()) {
                     most = Some((at, share));
                 }
             }
-            Some(_) => {}
         });
-        if let Some(at) = gone.or(most.map(|(at, _)| at)) {
+        if let Some((at, _)) = most {
             self.remove(members, at);
         }
     }

@@ -11,6 +11,8 @@ use crate::{Dest, Rng};
 
 /// Addresses that one service's table remembers at one worker [max_size].
 pub(super) const CAPACITY: usize = 16_384;
+/// How often the kernel looks for addresses to forget: they may last that much longer than their expiration.
+pub(super) const FORGET_EVERY_MS: u64 = 30 * 60 * 1000;
 const NONE: u32 = u32::MAX;
 
 /// Whether a server has more active connections than its weight while another has less than half as many as its own

@@ -18,7 +18,7 @@ use crate::{Dest, SchedulerOptions};
 
 /// Places in the table: what the kernel is built with by default [CONFIG_IP_VS_MH_TAB_INDEX=12].
 const PLACES: u32 = 4093;
-/// Bits of a weight, divided by all weights' common divisor, that make a difference.
+/// Bits of a weight, divided by all weights' common divisor, that make a difference; what is lighter counts as 1.
 const WEIGHT_BITS: u32 = 6;
 const OFFSET_KEY: u64 = 2_654_435_761;
 const SKIP_KEY: u64 = 2_654_446_892;
@@ -47,7 +47,7 @@ impl Table {
                 index: index as u32,
                 next: hash(key, OFFSET_KEY) % PLACES,
                 skip: hash(key, SKIP_KEY) % (PLACES - 1) + 1,
-                turns: (weight / unit) >> shift,
+                turns: ((weight / unit) >> shift).max(u32::from(*weight > 0)),
             }
         };
         let mut orders: Vec<Order> = dests.iter().zip(weights).enumerate().rev().map(order).collect();

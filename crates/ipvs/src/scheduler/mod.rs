@@ -270,11 +270,7 @@ impl Schedulers {
         let admits = |index: usize| {
             let dest = &dests[index];
             if dest.upper != 0 {
-                let total = load(index).total();
-                overload.recover(dest, total);
-                if !alone {
-                    overload.bound(dest, total);
-                }
+                overload.look(dest, load(index).total());
             }
             dest.weight > 0 && !overload.is_set(dest)
         };
@@ -284,7 +280,9 @@ impl Schedulers {
     /// A connection was bound to the destination, and is counted already. That one goes needs no such call.
     pub fn bound(&mut self, dest: &Dest, shared: &[Arc<WorkerShared>]) {
         if dest.upper != 0 {
-            self.overload.bound(dest, total_load(shared, dest.id).total());
+            let total = total_load(shared, dest.id).total();
+            self.overload.look(dest, total.saturating_sub(1));
+            self.overload.look(dest, total);
         }
     }
 

@@ -3,6 +3,8 @@
 
 mod hashing;
 
+use wire::Family;
+
 use super::*;
 use crate::{DestId, Method, Protocol, SchedulerOptions, ServiceId, ServiceKey};
 
@@ -12,13 +14,32 @@ enum Step {
     Edit(u32, u32),
     Del(u32),
     Scheduler(SchedulerKind),
+    Options(SchedulerOptions),
+    /// Milliseconds go by.
+    Wait(u64),
+    /// As `Add` and `Edit`, with an upper threshold.
+    AddLimited(u32, u32, u32),
+    Limit(u32, u32, u32),
+    /// As `Add`, of an IPv6 server.
+    AddV6(u32, u32),
+    /// Picks for clients from this one on, from this port.
+    Clients(usize, u16, &'static str),
+    /// Picks for one client, from port 20000 on.
+    Ports(usize, &'static str),
+    /// Picks for one client that asks for addresses of the mark from this one on.
+    Many(usize, usize, &'static str),
+    /// Picks for one client, from port 20000 on, that asks for one address of the mark.
+    Hot(usize, usize, &'static str),
     /// Connections that are made and stay.
     Picks(&'static str),
     /// A connection to this server goes.
     Close(u32),
 }
 
-use Step::{Add, Close, Del, Edit, Picks, Scheduler as Sched};
+use Step::{
+    Add, AddLimited, AddV6, Clients, Close, Del, Edit, Hot, Limit, Many, Options, Picks, Ports,
+    Scheduler as Sched, Wait,
+};
 
 /// A service with one worker, changed as an operator changes it: one snapshot a command.
 struct Bench {
@@ -26,6 +47,8 @@ struct Bench {
     table: ServiceTable,
     schedulers: Schedulers,
     shared: Vec<Arc<WorkerShared>>,
+    settings: Settings,
+    now_ms: u64,
 }
 
 impl Bench {
@@ -43,7 +66,9 @@ impl Bench {
         };
         let shared = (0..workers).map(|_| Arc::new(WorkerShared::new(&limits))).collect();
         let schedulers = Schedulers::new(worker, &limits, 1);
-        let mut bench = Self { service, table: ServiceTable::default(), schedulers, shared };
+        let settings = Settings::default();
+        let table = ServiceTable::default();
+        let mut bench = Self { service, table, schedulers, shared, settings, now_ms: 0 };
         bench.publish();
         bench
     }
@@ -67,16 +92,20 @@ impl Bench {
     }
 
     fn choose(&mut self, now_ms: u64, flow: Flow) -> Option<usize> {
-        let request = Request { now_ms, flow, services: &self.table, settings: &Settings::default() };
+        let request = Request { now_ms, flow, services: &self.table, settings: &self.settings };
         self.schedulers.pick(&request, &self.service, &self.shared)
     }
 
     fn pick_for(&mut self, now_ms: u64, flow: Flow) -> u32 {
         let Some(index) = self.choose(now_ms, flow) else { return 0 };
-        let dest = self.service.dests[index].clone();
+        self.bind(index);
+        self.service.dests[index].id.0
+    }
+
+    fn bind(&mut self, index: usize) {
+        let dest = &self.service.dests[index];
         self.shared[usize::from(self.schedulers.worker.0)].dest(dest.id).unwrap().bind(true);
-        self.schedulers.bound(&dest, &self.shared);
-        dest.id.0
+        self.schedulers.bound(dest, &self.shared);
     }
 
     fn close(&mut self, server: u32) {
@@ -101,8 +130,57 @@ impl Bench {
                     assert_eq!(got, want, "{name}, step {number}");
                 }
                 Close(server) => self.close(server),
+                Options(options) => {
+                    self.service.scheduler_options = options;
+                    self.publish();
+                }
+                Wait(ms) => self.now_ms += ms,
+                AddLimited(server, weight, upper) => {
+                    self.change(|dests| dests.push(Dest { upper, ..dest(server, weight) }));
+                }
+                AddV6(server, weight) => self.change(|dests| dests.push(dest_v6(server, weight))),
+                Limit(server, weight, upper) => self.change(|dests| {
+                    let dest = dests.iter_mut().find(|d| d.id.0 == server).unwrap();
+                    (dest.weight, dest.upper) = (weight, upper);
+                }),
+                Clients(first, port, want) => {
+                    self.expect(name, number, want, |at, n| at.flow(first + n, port, 0));
+                }
+                Ports(client, want) => {
+                    self.expect(name, number, want, |at, n| at.flow(client, 20_000 + n as u16, 0));
+                }
+                Many(client, first, want) => {
+                    self.expect(name, number, want, |at, n| at.flow(client, 20_000, first + n));
+                }
+                Hot(client, host, want) => {
+                    self.expect(name, number, want, |at, n| at.flow(client, 20_000 + n as u16, host));
+                }
             }
         }
+    }
+}
+
+impl Bench {
+    /// From the n-th client to the virtual address, or if there is a host, to that address of the mark.
+    fn flow(&self, client: usize, port: u16, host: usize) -> Flow {
+        match (self.service.key.family(), host) {
+            (Family::V4, 0) => flow(&format!("198.51.100.{client}"), port, "192.0.2.100", 80),
+            (Family::V6, 0) => flow(&format!("2001:db8:c::{client:x}"), port, "2001:db8:1::100", 80),
+            (Family::V4, _) => flow(&format!("198.51.100.{client}"), port, &format!("10.77.0.{host}"), 80),
+            (Family::V6, _) => {
+                flow(&format!("2001:db8:c::{client:x}"), port, &format!("2001:db8:77::{host:x}"), 80)
+            }
+        }
+    }
+
+    /// A digit is a pick.
+    fn expect(&mut self, name: &str, step: usize, want: &str, flow: impl Fn(&Self, usize) -> Flow) {
+        let mut got = String::new();
+        for n in 0..want.len() {
+            let flow = flow(self, n);
+            got += &self.pick_for(self.now_ms, flow).to_string();
+        }
+        assert_eq!(got, want, "{name}, step {step}");
     }
 }
 
@@ -114,6 +192,10 @@ fn flow(client: &str, client_port: u16, dst: &str, dst_port: u16) -> Flow {
 fn dest(server: u32, weight: u32) -> Dest {
     let addr = [10, 0, 2, 10 + server as u8].into();
     Dest { id: DestId(server), addr, port: 80, method: Method::DirectRouting, weight, upper: 0, lower: 0 }
+}
+
+fn dest_v6(server: u32, weight: u32) -> Dest {
+    Dest { addr: format!("2001:db8:2::{:x}", 10 + server).parse().unwrap(), ..dest(server, weight) }
 }
 
 #[test]
@@ -238,9 +320,71 @@ fn thresholds_overload_and_recover() {
     // Beyond the recording: 3 connections, lower threshold 2.
     bench.run("threshold, lower", &[Close(1), Picks("0"), Close(1), Picks("1 1 0")]);
     bench.change(|dests| dests[0].upper = 4);
-    bench.run("threshold raised", &[Picks("1 0")]);
+    bench.run("threshold raised", &[Picks("0"), Close(1), Close(1), Picks("1 1 1 0")]);
     bench.change(|dests| dests[0].upper = 0);
     bench.run("threshold gone", &[Picks("1 1 1")]);
+}
+
+#[test]
+fn lower_thresholds_are_edited_under_connections() {
+    let mut bench = Bench::new(SchedulerKind::Rr, 1, WorkerId(0));
+    bench.change(|dests| dests.push(Dest { upper: 10, lower: 9, ..dest(1, 1) }));
+    bench.run("ten", &[Ports(100, "111111111100")]);
+    bench.change(|dests| (dests[0].upper, dests[0].lower) = (12, 5));
+    bench.run("12, 5", &[Ports(101, "000")]);
+    bench.change(|dests| (dests[0].upper, dests[0].lower) = (12, 11));
+    bench.run("12, 11", &[Ports(102, "110")]);
+}
+
+#[test]
+fn thresholds_are_edited_under_connections() {
+    let mut bench = Bench::new(SchedulerKind::Rr, 1, WorkerId(0));
+    let edits = [
+        Add(1, 1),
+        Ports(100, "1111111111"),
+        Limit(1, 1, 3),
+        Ports(101, "000"),
+        Limit(1, 1, 20),
+        Ports(102, "111"),
+        Limit(1, 1, 14),
+        Ports(103, "100"),
+        Limit(1, 1, 15),
+        Ports(104, "000"),
+        Limit(1, 1, 100),
+        Ports(105, "111"),
+        Limit(1, 1, 5),
+        Ports(106, "000"),
+        Limit(1, 1, 0),
+        Ports(107, "111"),
+    ];
+    bench.run("edited", &edits);
+    let mut bench = Bench::new(SchedulerKind::Rr, 1, WorkerId(0));
+    let removed = [
+        Add(1, 1),
+        Add(2, 1),
+        Ports(100, "2121212121"),
+        Del(2),
+        Ports(101, "111"),
+        AddLimited(2, 1, 3),
+        Ports(102, "111111"),
+        Del(2),
+        Add(2, 1),
+        Ports(103, "212121"),
+        Del(2),
+        AddLimited(2, 1, 100),
+        Ports(104, "212121"),
+    ];
+    bench.run("removed and added again", &removed);
+}
+
+/// A connection may come to a destination without being scheduled, as one of a persistent client does.
+#[test]
+fn recovery_is_not_missed() {
+    let mut bench = Bench::new(SchedulerKind::Rr, 1, WorkerId(0));
+    bench.run("filled", &[AddLimited(1, 1, 8), Ports(1, "111111110")]);
+    (0..3).for_each(|_| bench.close(1));
+    (0..2).for_each(|_| bench.bind(0));
+    bench.run("seven, five between", &[Ports(2, "10")]);
 }
 
 #[test]
