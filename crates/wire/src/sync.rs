@@ -4,8 +4,8 @@
 //! backup: some faults cost the entry, some all that follow, and what came before them counts. [`Writer`] packs entries up
 //! to a size. Both borrow, neither allocates, and no length is believed before it was compared with what is there.
 //!
-//! Left to the backup, because bytes do not tell: who sent it, whether a persistence engine of that name is there, and what
-//! the flags mean ([`flags::BACKUP_MASK`]).
+//! Left to the backup, because bytes do not tell: who sent it and where to, whether a persistence engine of that name is
+//! there, and which flags it takes over ([`flags::BACKUP_MASK`]).
 
 use core::net::{Ipv4Addr, SocketAddr};
 

@@ -167,6 +167,14 @@ impl Frame {
         self
     }
 
+    /// SCTP; the payload are its chunks, each padded to 4 bytes.
+    pub fn sctp(mut self, sport: u16, dport: u16, verification_tag: u32) -> Self {
+        self.protocol = protocol::SCTP;
+        self.upper = vec![0; sctp::HEADER_LEN];
+        sctp::write(&mut self.upper, sport, dport, verification_tag);
+        self
+    }
+
     /// ICMP or ICMPv6, as the family says. `rest` are the four bytes behind the checksum.
     pub fn icmp(mut self, kind: u8, code: u8, rest: u32) -> Self {
         self.protocol = if self.src.is_ipv4() { protocol::ICMP } else { protocol::ICMPV6 };
@@ -285,9 +293,19 @@ impl Frame {
         (next_header, bytes)
     }
 
+    fn finish_sctp(&self, sctp: &mut [u8]) {
+        if self.checksum != Checksum::Absent {
+            sctp::fill_checksum(sctp);
+        }
+        if self.checksum == Checksum::Wrong {
+            sctp[8] ^= 0x55;
+        }
+    }
+
     fn finish_checksum(&self, frame: &mut [u8], headers_len: usize) {
         let at = match self.protocol {
             _ if self.upper.is_empty() => return,
+            protocol::SCTP => return self.finish_sctp(&mut frame[ether::HEADER_LEN + headers_len..]),
             protocol::TCP => 16,
             protocol::UDP => 6,
             protocol::ICMP | protocol::ICMPV6 => 2,
@@ -376,17 +394,21 @@ pub fn verify_checksums(frame: &[u8]) -> Result<(), String> {
         protocol::SCTP => sctp::verify_checksum(info.upper(frame)),
         protocol::ICMP => icmp::verify_checksum(info.upper(frame)),
         protocol::ICMPV6 => icmpv6::verify_checksum(frame, &info),
-        protocol::IPIP => return verify_inner(frame, &info, ether::IPV4),
-        protocol::IPV6 => return verify_inner(frame, &info, ether::IPV6),
-        protocol::GRE => gre::verify_checksum(info.upper(frame)),
+        protocol::IPIP => return verify_inner(info.upper(frame), Family::V4),
+        protocol::IPV6 => return verify_inner(info.upper(frame), Family::V6),
+        protocol::GRE => match gre::carries(info.upper(frame)) {
+            _ if !gre::verify_checksum(info.upper(frame)) => false,
+            Some((family, at)) => return verify_inner(&info.upper(frame)[at..], family),
+            None => true,
+        },
         _ => true,
     };
     if right { Ok(()) } else { Err(format!("wrong checksum of protocol {}", info.protocol)) }
 }
 
-fn verify_inner(frame: &[u8], info: &PacketInfo, ethertype: u16) -> Result<(), String> {
+fn verify_inner(packet: &[u8], family: Family) -> Result<(), String> {
     let mut inner = vec![0; ether::HEADER_LEN];
-    ether::set_ethertype(&mut inner, ethertype);
-    inner.extend_from_slice(info.upper(frame));
+    ether::set_ethertype(&mut inner, if family == Family::V4 { ether::IPV4 } else { ether::IPV6 });
+    inner.extend_from_slice(packet);
     verify_checksums(&inner).map_err(|error| format!("inside the tunnel: {error}"))
 }

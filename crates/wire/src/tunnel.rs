@@ -63,7 +63,7 @@ impl Tunnel {
 mod tests {
     use super::*;
     use crate::VecBuf;
-    use crate::parse::{parse_encapsulated, parse_encapsulated_gue};
+    use crate::parse::{parse_encapsulated, parse_encapsulated_gue, parse_quoted};
     use crate::testing::{Frame, info, verify_checksums};
     use proptest::prelude::*;
 
@@ -93,6 +93,31 @@ mod tests {
             ("GUE over v6", GUE, Family::V6, 1500 - 1448),
         ] {
             assert_eq!(tunnel.overhead(outer), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn quotations_are_followed_as_far_as_they_go() {
+        let inner = Frame::v4("198.51.100.1", "192.0.2.100").tcp(40000, 80, 0x10).build();
+        let (src, dst) = ("10.0.2.1".parse().unwrap(), "10.0.2.11".parse().unwrap());
+        let outer = Outer { src, dst, ttl: 63, tos: 0, dont_fragment: true, id: 0 };
+        for (name, tunnel) in [
+            ("ipip", Tunnel::Ipip),
+            ("GRE", Tunnel::Gre { checksum: false }),
+            ("GRE with checksum", Tunnel::Gre { checksum: true }),
+            ("GUE", GUE),
+        ] {
+            let mut packet = VecBuf::new(&inner);
+            tunnel.encap(&mut packet, &info(&inner), &outer, 0).unwrap();
+            let ports_end = tunnel.overhead(Family::V4) + 24;
+            for (cut, want) in [(ports_end - 1, None), (ports_end, Some(80)), (500, Some(80))] {
+                let error =
+                    Frame::v4("10.0.2.11", "10.0.2.1").icmp(3, 4, 1400).quote(packet.bytes(), cut).build();
+                let quoted = parse_quoted(&error, &info(&error)).unwrap().packet;
+                let inside =
+                    parse_encapsulated(&error, &quoted).or_else(|| parse_encapsulated_gue(&error, &quoted));
+                assert_eq!(inside.map(|inside| inside.dport), want, "{name}, {cut} bytes");
+            }
         }
     }
 

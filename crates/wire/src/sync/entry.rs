@@ -46,6 +46,8 @@ pub enum EntryError {
     BadPeName,
     /// An option that is not known and must not be skipped.
     UnknownOption,
+    /// A connection for one packet only: it is over by now. Recorded backups keep none such.
+    OnePacket,
     /// A protocol that IPVS does not know.
     UnknownProtocol,
     /// A state that the protocol does not have.
@@ -54,7 +56,7 @@ pub enum EntryError {
 
 impl EntryError {
     /// Every reason: for counters.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Truncated,
         Self::BadLen,
         Self::BadVersion,
@@ -66,13 +68,14 @@ impl EntryError {
         Self::BadPeData,
         Self::BadPeName,
         Self::UnknownOption,
+        Self::OnePacket,
         Self::UnknownProtocol,
         Self::BadState,
     ];
 
     /// Whether it costs the rest of the message too.
     pub const fn ends_message(self) -> bool {
-        !matches!(self, Self::UnknownOption | Self::UnknownProtocol | Self::BadState)
+        !matches!(self, Self::UnknownOption | Self::OnePacket | Self::UnknownProtocol | Self::BadState)
     }
 }
 
@@ -192,8 +195,11 @@ fn read_shifts(data: &[u8], number: fn([u8; 4]) -> u32) -> Shifts {
     Shifts { input: shift(0), output: shift(12) }
 }
 
-/// Checks protocol and state; of a template the kernel asks neither.
+/// Checks what the fields mean; of a template the kernel asks neither protocol nor state.
 fn check(entry: Entry<'_>) -> Result<Entry<'_>, EntryError> {
+    if entry.flags & flags::ONE_PACKET != 0 {
+        return Err(EntryError::OnePacket);
+    }
     if entry.flags & flags::TEMPLATE != 0 {
         return Ok(entry);
     }

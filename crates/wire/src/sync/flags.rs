@@ -31,13 +31,12 @@ pub const SEQUENCE: u32 = OUTPUT_SEQUENCE | INPUT_SEQUENCE;
 pub const NO_CLIENT_PORT: u32 = 0x0800;
 /// A template of persistence, not a connection.
 pub const TEMPLATE: u32 = 0x1000;
-/// For one packet only; a backup keeps none such.
+/// For one packet only; never sent, and refused where it comes nevertheless.
 pub const ONE_PACKET: u32 = 0x2000;
 /// Its packets are known to the host's connection tracking.
 pub const CONNTRACK: u32 = 0x1_0000;
 
-/// What a backup takes over from a new entry. That [`ONE_PACKET`] counts there shows in recordings: no connection stays.
-pub const BACKUP_MASK: u32 =
-    METHOD_MASK | NO_OUTPUT | INACTIVE | SEQUENCE | NO_CLIENT_PORT | TEMPLATE | ONE_PACKET;
+/// What a backup takes over from a new entry.
+pub const BACKUP_MASK: u32 = METHOD_MASK | NO_OUTPUT | INACTIVE | SEQUENCE | NO_CLIENT_PORT | TEMPLATE;
 /// What a backup takes over for a connection that it has already.
 pub const BACKUP_UPDATE_MASK: u32 = INACTIVE | SEQUENCE;
