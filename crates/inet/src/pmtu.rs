@@ -115,6 +115,8 @@ mod tests {
         for n in 0..20_000 {
             cache.learn(0, dst(n), 1400);
         }
-        assert_eq!((cache.entries.len(), cache.entries.capacity()), (112, room));
+        assert_eq!(cache.entries.len(), 112);
+        // Less than at first where removals left marks; more only if it grew.
+        assert!(cache.entries.capacity() <= room, "{} > {room}", cache.entries.capacity());
     }
 }

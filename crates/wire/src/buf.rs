@@ -29,6 +29,9 @@ pub trait PacketBuf {
 }
 
 /// A packet in a plain vector, with the headroom that DPDK gives: for tests, replay and simulation.
+///
+/// What it grows by is [`VecBuf::STALE`], as the bytes that a packet before left in a DPDK buffer are anything: so that
+/// tests show what is forgotten to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VecBuf {
     store: Vec<u8>,
@@ -41,10 +44,12 @@ impl VecBuf {
     pub const HEADROOM: usize = 128;
     /// Bytes that a packet may grow to, headroom not counted.
     pub const ROOM: usize = 2048;
+    /// What bytes are that have not been written.
+    pub const STALE: u8 = 0xff;
 
     /// A packet with these bytes.
     pub fn new(frame: &[u8]) -> Self {
-        let mut store = vec![0; Self::HEADROOM];
+        let mut store = vec![Self::STALE; Self::HEADROOM];
         store.extend_from_slice(frame);
         Self { store, start: Self::HEADROOM, tailroom: Self::ROOM.saturating_sub(frame.len()) }
     }
@@ -60,7 +65,9 @@ impl PacketBuf for VecBuf {
     }
 
     fn prepend(&mut self, count: usize) -> Result<(), NoRoom> {
-        self.start = self.start.checked_sub(count).ok_or(NoRoom)?;
+        let end = self.start;
+        self.start = end.checked_sub(count).ok_or(NoRoom)?;
+        self.store[self.start..end].fill(Self::STALE);
         Ok(())
     }
 
@@ -70,7 +77,7 @@ impl PacketBuf for VecBuf {
 
     fn append(&mut self, count: usize) -> Result<(), NoRoom> {
         self.tailroom = self.tailroom.checked_sub(count).ok_or(NoRoom)?;
-        self.store.resize(self.store.len() + count, 0);
+        self.store.resize(self.store.len() + count, Self::STALE);
         Ok(())
     }
 

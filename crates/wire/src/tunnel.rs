@@ -136,6 +136,7 @@ mod tests {
             let frame = packet.bytes();
             let whole = info(frame);
             prop_assert_eq!((whole.src(frame), whole.dst(frame)), (src, dst));
+            prop_assert_eq!(&frame[..12], &inner[..12]);
             prop_assert_eq!(frame.len() - inner.len(), tunnel.overhead(whole.family));
             if tunnel != GUE || !outer_v6 {
                 prop_assert_eq!(verify_checksums(frame), Ok(()));

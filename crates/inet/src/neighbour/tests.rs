@@ -270,7 +270,9 @@ fn a_table_that_is_always_full_never_grows() {
         let hop = NextHop { iface: S, addr: IpAddr::V4(round.into()), mtu: 1500 };
         table.learn(u64::from(round) * RETRANSMIT_MS, S, hop.addr, ONE, Confirm::Asked);
     }
-    assert_eq!((table.len(), table.index.capacity()), (112, room));
+    assert_eq!(table.len(), 112);
+    // Less than at first where removals left marks; more only if it grew.
+    assert!(table.index.capacity() <= room, "{} > {room}", table.index.capacity());
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub const fn overhead(outer: Family) -> usize {
 
 /// Puts an outer IP header between the Ethernet header and the packet, and cuts Ethernet padding off.
 ///
-/// The Ethernet header has the outer EtherType, its addresses are unspecified. `NoRoom`: no headroom, the whole would be
+/// The Ethernet header keeps its addresses and gets the outer EtherType. `NoRoom`: no headroom, the whole would be
 /// longer than an IP packet can be, or the ends are of different families; the packet is as it was.
 pub fn encap<B: PacketBuf>(packet: &mut B, info: &PacketInfo, outer: &Outer) -> Result<(), NoRoom> {
     outer::wrap(packet, info, outer, inner_protocol(info.family), 0).map(|_| ())
@@ -65,6 +65,7 @@ mod tests {
             let frame = packet.bytes();
             let got = info(frame);
             assert_eq!(ether::ethertype(frame), ethertype, "{name}");
+            assert_eq!(frame[..12], inner[..12], "{name}: hardware addresses are the packet's");
             assert_eq!((got.protocol, got.ttl), (protocol, 63), "{name}");
             assert_eq!((got.src(frame), got.dst(frame)), (outer.src, outer.dst), "{name}");
             assert_eq!(got.upper(frame), &inner[ether::HEADER_LEN..], "{name}");

@@ -34,7 +34,7 @@ pub(super) const fn header_len(outer: Family) -> usize {
 /// Puts the outer header, and `shim` bytes that are still to be written, between the Ethernet header and the packet, and cuts
 /// Ethernet padding off. Returns shim and packet.
 ///
-/// The Ethernet header has the outer EtherType, its addresses are unspecified. `NoRoom`: no headroom, the whole would be
+/// The Ethernet header keeps its addresses and gets the outer EtherType. `NoRoom`: no headroom, the whole would be
 /// longer than an IP packet can be, or the ends are of different families; the packet is as it was.
 pub(super) fn wrap<'a, B: PacketBuf>(
     packet: &'a mut B,
@@ -56,6 +56,7 @@ pub(super) fn wrap<'a, B: PacketBuf>(
     packet.prepend(overhead)?;
     packet.truncate(usize::from(info.end) + overhead);
     let frame = packet.bytes_mut();
+    frame.copy_within(overhead..overhead + at, 0);
     ether::set_ethertype(frame.get_mut(at - ether::HEADER_LEN..).unwrap_or_default(), ethertype);
     let ip = frame.get_mut(at..).unwrap_or_default();
     write(ip, outer, protocol, info.ip_len() + shim);
