@@ -1,6 +1,7 @@
 //! Consistent hashing, as DPVS has it [Karger et al. 1997]: each destination has points on a ring in proportion to its
 //! weight; a flow goes to the destination of the first point from its hash on. When one comes or goes, no flow of the
-//! others moves, as long as the largest weight stays within the same power of two.
+//! others moves, as long as the largest weight stays within the same power of two and the number of destinations on the
+//! same side of 64.
 //!
 //! As with `maglev`, the order of adding makes no difference.
 
@@ -9,10 +10,10 @@ use super::{Flow, hash};
 use crate::{Dest, SchedulerOptions};
 
 /// Points of a destination of the largest weight, rounded up to a power of two: shares are true to a few percent.
-const POINTS: u64 = 1024;
+const POINTS: u64 = 4096;
 /// The same where destinations are many.
-const POINTS_OF_MANY: u64 = 256;
-const MANY: usize = 256;
+const POINTS_OF_MANY: u64 = 512;
+const MANY: usize = 64;
 /// Points to try for a flow whose destination takes no connections, before any destination will do.
 const PROBES: usize = 64;
 

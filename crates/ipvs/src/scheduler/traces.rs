@@ -2,6 +2,7 @@
 //! with half-open and with established connections have the same picks: both count as active.
 
 mod hashing;
+mod properties;
 
 use wire::Family;
 
