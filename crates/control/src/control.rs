@@ -433,12 +433,14 @@ fn request_issues(issues: Vec<Issue>) -> Result<Vec<Diagnostic>, Error> {
             IssueKind::NotFound => ErrorCode::NotFound,
             IssueKind::Limit => ErrorCode::Limit,
         };
-        let about = if issue.subject.is_empty() { issue.place.to_string() } else { issue.subject.clone() };
-        let message = match issue.place.key {
-            "" => issue.message.clone(),
-            key => format!("{key}: {}", issue.message),
+        let (about, key) = match issue.subject.as_str() {
+            "" => (issue.place.to_string(), ""),
+            subject => (subject.to_owned(), issue.place.key),
         };
-        let message = if issue.subject.is_empty() { message } else { format!("{about}: {message}") };
+        let message = match key {
+            "" => format!("{about}: {}", issue.message),
+            key => format!("{about}: {key}: {}", issue.message),
+        };
         return Err(Error::new(code, message).about(about));
     }
     Ok(issues.into_iter().map(warning).collect())
@@ -446,7 +448,11 @@ fn request_issues(issues: Vec<Issue>) -> Result<Vec<Diagnostic>, Error> {
 
 fn warning(issue: Issue) -> Diagnostic {
     let Issue { severity, place, subject, message, .. } = issue;
-    let path = if subject.is_empty() { place.to_string() } else { format!("{subject}: {}", place.key) };
+    let path = match (subject.as_str(), place.key) {
+        ("", _) => place.to_string(),
+        (_, "") => subject,
+        (_, key) => format!("{subject}: {key}"),
+    };
     Diagnostic { severity, file: String::new(), line: 0, column: 0, path, message }
 }
 

@@ -5,11 +5,13 @@
 //! nothing else is lost by it.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use api::{AddressSpec, Cidr, Mac};
+use inet::is_link_local;
+use wire::ether::MacAddr;
 
 use crate::config::Config;
 use crate::config::check::gateway_interface;
@@ -57,6 +59,8 @@ pub enum Refusal {
     Gateway,
     #[error("its prefix would hide gateway {via}, which is on \"{interface}\"")]
     HidesGateway { via: IpAddr, interface: String },
+    #[error("it is a destination of a service")]
+    Destination,
     #[error("there are {HOST_ADDRESSES_MAX} already")]
     TooMany,
 }
@@ -73,7 +77,11 @@ pub struct Overlay {
 impl Overlay {
     /// Takes what of `wanted` can stand beside a checked `config`. `macs` are the ports', in the configuration's order.
     pub fn new(config: &Config, wanted: &[HostAddress], macs: &[Mac]) -> Overlay {
-        let mut builder = Builder { config, macs, on: HashMap::new(), overlay: Overlay::default() };
+        if wanted.is_empty() {
+            return Overlay::default();
+        }
+        let dests = config.services.iter().flat_map(|s| &s.dests).map(|dest| dest.address).collect();
+        let mut builder = Builder { config, macs, dests, on: HashMap::new(), overlay: Overlay::default() };
         for address in &config.addresses {
             builder.on.entry(address.cidr.address).or_default().push(&address.interface);
         }
@@ -141,6 +149,8 @@ impl Overlay {
 struct Builder<'c> {
     config: &'c Config,
     macs: &'c [Mac],
+    /// Addresses of destinations.
+    dests: HashSet<IpAddr>,
     on: HashMap<IpAddr, Vec<&'c str>>,
     overlay: Overlay,
 }
@@ -174,7 +184,7 @@ impl<'c> Builder<'c> {
         }
         // What rvs forms by itself, where it has IPv6, is the same as what the kernel forms from the same MAC.
         let has_v6 = |a: &AddressSpec| a.interface == interface && a.cidr.address.is_ipv6();
-        let own = self.macs_of(interface).map(link_local);
+        let own = self.link_local(interface);
         if Some(addr) == own && self.config.addresses.iter().any(has_v6) {
             return;
         }
@@ -207,6 +217,9 @@ impl<'c> Builder<'c> {
         let pool = |p: &&crate::config::Pool| p.addresses.iter().any(|r| (r.first..=r.last).contains(&addr));
         if let Some(pool) = config.pools.iter().find(pool) {
             return Some(Refusal::InPool(pool.name.clone()));
+        }
+        if self.dests.contains(&addr) {
+            return Some(Refusal::Destination);
         }
         let neighbour = config.neighbours.iter().find(|n| n.address == addr);
         if let Some(neighbour) = neighbour.filter(|n| !is_link_local(addr) || n.interface == interface) {
@@ -249,7 +262,7 @@ impl<'c> Builder<'c> {
             {
                 continue;
             }
-            if let Some(address) = self.macs_of(name).map(link_local) {
+            if let Some(address) = self.link_local(name) {
                 let cidr = Cidr { address, prefix_len: 64 };
                 self.overlay.kept.push(AddressSpec { interface: name.to_owned(), cidr });
             }
@@ -262,20 +275,11 @@ impl<'c> Builder<'c> {
         self.config.ports.iter().position(|p| p.name == port)
     }
 
-    fn macs_of(&self, interface: &str) -> Option<Mac> {
-        self.macs.get(self.port_of(interface)?).copied()
+    /// What the interface forms from its hardware address.
+    fn link_local(&self, interface: &str) -> Option<IpAddr> {
+        let mac = self.macs.get(self.port_of(interface)?)?;
+        Some(inet::link_local(MacAddr(mac.0)).into())
     }
-}
-
-fn is_link_local(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V6(a) if a.is_unicast_link_local())
-}
-
-/// What an interface forms from its hardware address (modified EUI-64, RFC 4291 appendix A).
-fn link_local(mac: Mac) -> IpAddr {
-    let m = mac.0;
-    let bytes = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]];
-    IpAddr::V6(Ipv6Addr::from(bytes))
 }
 
 #[cfg(test)]

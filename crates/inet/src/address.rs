@@ -126,12 +126,12 @@ pub(crate) fn width(addr: IpAddr) -> u8 {
 }
 
 /// Whether an address is link-local IPv6 (fe80::/10, RFC 4291).
-pub(crate) fn is_link_local(addr: IpAddr) -> bool {
+pub fn is_link_local(addr: IpAddr) -> bool {
     matches!(addr, IpAddr::V6(a) if a.is_unicast_link_local())
 }
 
 /// The link-local address that an interface forms from its hardware address (modified EUI-64, RFC 4291 appendix A).
-pub(crate) fn link_local(mac: MacAddr) -> Ipv6Addr {
+pub fn link_local(mac: MacAddr) -> Ipv6Addr {
     let m = mac.0;
     Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]])
 }

@@ -23,7 +23,7 @@ mod route;
 mod testing;
 mod timers;
 
-pub use address::{Address, AddressRole};
+pub use address::{Address, AddressRole, is_link_local, link_local};
 pub use drop::DropReason;
 pub use icmp::IcmpError;
 pub use iface::{Iface, IfaceId, PortIndex};

@@ -247,7 +247,7 @@ fn every_error_says_what_was_found_and_what_was_expected() {
         ),
         (
             format!("{service}local_pool = 'q'"),
-            "14:14: error: service[0].local_pool: found unknown local pool \"q\", expected one of: none is configured",
+            "14:14: error: service[0].local_pool: service tcp 192.0.2.1:80: found unknown local pool \"q\", expected one of: none is configured",
         ),
         (
             format!("{service}[[service.destination]]\naddress='10.0.0.1'\nmethod='fullnat'"),
@@ -262,6 +262,10 @@ fn every_error_says_what_was_found_and_what_was_expected() {
         (
             format!("{service}[[service.destination]]\naddress='2001:db8::2'\nmethod='nat'"),
             "15:9: error: service[0].destination[0].address: destination [2001:db8::2]:80 of tcp 192.0.2.1:80: found 2001:db8::2 with nat, expected the service's family: only tunnel mixes",
+        ),
+        (
+            format!("{service}[[service.destination]]\naddress='192.0.2.1'\nmethod='dr'"),
+            "15:9: error: service[0].destination[0].address: destination 192.0.2.1:80 of tcp 192.0.2.1:80: found 192.0.2.1, which is an [[address]] of this host: a destination on the director itself is not built yet",
         ),
         (
             format!("{service}[[service.destination]]\naddress='10.0.0.1'\nmethod='dr'\nport=81"),

@@ -254,17 +254,21 @@ fn each_refusal_has_its_code_and_changes_nothing() {
         (r#"{"op":"service_add","service":{"protocol":"tcp","address":"192.0.2.100","port":80,"scheduler":"rr"}}"#.into(), ErrorCode::Exists, "service tcp 192.0.2.100:80 is there already"),
         (r#"{"op":"service_add","service":{"protocol":"tcp","address":"192.0.2.100","port":0,"scheduler":"rr"}}"#.into(), ErrorCode::Invalid, "service tcp 192.0.2.100:0: port: found port 0, expected 1 to 65535"),
         (r#"{"op":"service_show","service":{"protocol":"udp","address":"192.0.2.100","port":80}}"#.into(), ErrorCode::NotFound, "there is no service udp 192.0.2.100:80"),
-        (format!(r#"{{"op":"service_edit","service":{WEB},"edit":{{"local_pool":"lam"}}}}"#), ErrorCode::NotFound, "local_pool: found unknown local pool \"lam\", did you mean \"lan\"?"),
+        (format!(r#"{{"op":"service_edit","service":{WEB},"edit":{{"local_pool":"lam"}}}}"#), ErrorCode::NotFound, "service tcp 192.0.2.100:80: local_pool: found unknown local pool \"lam\", did you mean \"lan\"?"),
         (format!(r#"{{"op":"dest_add","service":{DNS},"dest":{}}}"#, dest("2001:db8:2::11", 53)), ErrorCode::Exists, "destination [2001:db8:2::11]:53 of udp [2001:db8::100]:53 is there already"),
         (format!(r#"{{"op":"dest_add","service":{WEB},"dest":{}}}"#, dest("2001:db8:2::11", 80)), ErrorCode::Invalid, "destination [2001:db8:2::11]:80 of tcp 192.0.2.100:80: address: found 2001:db8:2::11 with nat, expected the service's family: only tunnel mixes"),
+        (format!(r#"{{"op":"dest_add","service":{WEB},"dest":{}}}"#, dest("10.0.2.1", 80)), ErrorCode::Invalid, "destination 10.0.2.1:80 of tcp 192.0.2.100:80: address: found 10.0.2.1, which is an [[address]] of this host: a destination on the director itself is not built yet"),
+        (r#"{"op":"service_add","service":{"protocol":"tcp","address":"10.0.2.11","port":80,"scheduler":"rr"}}"#.into(), ErrorCode::Invalid, "destination 10.0.2.11:80 of tcp 192.0.2.100:80: address: found 10.0.2.11, which is the address of a service"),
+        (r#"{"op":"address_add","address":{"interface":"lan","cidr":"10.0.2.12/32"}}"#.into(), ErrorCode::Invalid, "destination 10.0.2.12:53 of udp [2001:db8::100]:53: address: found 10.0.2.12, which is an [[address]] of this host"),
+        (r#"{"op":"pool_add","pool":{"name":"lan","addresses":["10.0.2.11-10.0.2.12"]}}"#.into(), ErrorCode::Invalid, "destination 10.0.2.11:80 of tcp 192.0.2.100:80: address: found 10.0.2.11, which is an address of local pool \"lan\""),
         (format!(r#"{{"op":"dest_delete","service":{WEB},"dest":{{"address":"10.0.2.11","port":81}}}}"#), ErrorCode::NotFound, "there is no destination 10.0.2.11:81 of tcp 192.0.2.100:80"),
         (format!(r#"{{"op":"dest_edit","service":{WEB},"dest":{{"address":"10.0.2.11","port":80}},"edit":{{"weight":65536}}}}"#), ErrorCode::Invalid, "destination 10.0.2.11:80 of tcp 192.0.2.100:80: weight: found 65536, expected an integer from 0 to 65535"),
         (r#"{"op":"pool_add","pool":{"name":"new","addresses":["10.0.2.99"]}}"#.into(), ErrorCode::Invalid, "local pool new is new: say its interface"),
         (r#"{"op":"pool_add","pool":{"name":"a b","interface":"lan","addresses":["10.0.2.99"]}}"#.into(), ErrorCode::Invalid, "found \"a b\", expected a name of 1 to 63 letters, digits, `.`, `_`, `-`"),
         (r#"{"op":"pool_delete","pool":"lan","addresses":["10.0.2.203-10.0.2.204"]}"#.into(), ErrorCode::NotFound, "there is no address 10.0.2.203-10.0.2.204 in local pool lan"),
         (r#"{"op":"pool_delete","pool":"lan","addresses":["10.0.2.200-10.0.2.203","2001:db8:2::200"]}"#.into(), ErrorCode::InUse, "local pool lan is used by service tcp 192.0.2.100:80"),
-        (r#"{"op":"address_add","address":{"interface":"lan","cidr":"192.0.2.100/32"}}"#.into(), ErrorCode::Exists, "cidr: found 192.0.2.100 twice, first on \"wan\""),
-        (r#"{"op":"address_delete","address":{"interface":"wan","cidr":"192.0.2.1/24"}}"#.into(), ErrorCode::Invalid, "via: found 192.0.2.254, expected a gateway in the prefix of an [[address]]"),
+        (r#"{"op":"address_add","address":{"interface":"lan","cidr":"192.0.2.100/32"}}"#.into(), ErrorCode::Exists, "address[5].cidr: found 192.0.2.100 twice, first on \"wan\""),
+        (r#"{"op":"address_delete","address":{"interface":"wan","cidr":"192.0.2.1/24"}}"#.into(), ErrorCode::Invalid, "route[0].via: found 192.0.2.254, expected a gateway in the prefix of an [[address]]"),
         (r#"{"op":"route_add","route":{"to":"default","via":"192.0.2.9"}}"#.into(), ErrorCode::Exists, "route default is there already"),
         (r#"{"op":"route_delete","route":{"to":"10.0.0.0/8"}}"#.into(), ErrorCode::NotFound, "there is no route 10.0.0.0/8"),
         (r#"{"op":"neighbour_flush","interface":"eth0"}"#.into(), ErrorCode::NotFound, "there is no interface eth0"),
@@ -279,6 +283,41 @@ fn each_refusal_has_its_code_and_changes_nothing() {
     }
     assert_eq!(control.config(), before);
     assert_eq!(fake.published.lock().len(), 1);
+}
+
+#[test]
+fn warnings_are_about_what_a_change_touches() {
+    let (control, _) = start();
+    let warnings = |request: &str| {
+        let Reply::Applied(applied) = ask(&control, request).unwrap() else {
+            panic!("{request} is no change")
+        };
+        applied.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let warning = |service: &str, address: &str| {
+        format!(
+            "warning: service {service}: address: found {address}, which is no [[address]]: no packet is served until it is one"
+        )
+    };
+    let service = r#"{"protocol":"tcp","address":"192.0.2.150","port":80}"#;
+    let spec = r#"{"protocol":"tcp","address":"192.0.2.150","port":80,"scheduler":"rr"}"#;
+    let old = warning("tcp 192.0.2.150:80", "192.0.2.150");
+    let vip = r#"{"interface":"wan","cidr":"192.0.2.100/32"}"#;
+    let other = r#"{"protocol":"tcp","address":"192.0.2.100","port":81,"scheduler":"rr"}"#;
+    for (request, want) in [
+        (format!(r#"{{"op":"service_add","service":{spec}}}"#), vec![old.clone()]),
+        (r#"{"op":"pool_add","pool":{"name":"lan","addresses":["10.0.2.210"]}}"#.into(), vec![]),
+        (r#"{"op":"route_add","route":{"to":"203.0.113.0/24","via":"192.0.2.9"}}"#.into(), vec![]),
+        (format!(r#"{{"op":"service_add","service":{other}}}"#), vec![]),
+        (format!(r#"{{"op":"service_edit","service":{service},"edit":{{"scheduler":"lc"}}}}"#), vec![old]),
+        (
+            format!(r#"{{"op":"address_delete","address":{vip}}}"#),
+            vec![warning("tcp 192.0.2.100:80", "192.0.2.100"), warning("tcp 192.0.2.100:81", "192.0.2.100")],
+        ),
+        (format!(r#"{{"op":"address_add","address":{vip}}}"#), vec![]),
+    ] {
+        assert_eq!(warnings(&request), want, "{request}");
+    }
 }
 
 #[test]
@@ -628,6 +667,18 @@ fn an_interface_without_addresses_gets_the_hosts_and_a_pool_takes_precedence() {
     let delete = r#"{"op":"pool_delete","pool":"p","addresses":["198.51.100.0-198.51.100.15"]}"#;
     applied(&control, delete);
     assert_eq!(origin_of(&control, "198.51.100.7/24 wan"), Some(api::AddressOrigin::Host));
+}
+
+#[test]
+fn an_address_of_the_host_gives_way_to_a_destination() {
+    let (control, fake) = start();
+    control.host_addresses(vec![on_tap("wan.host", "10.0.2.13/32")]).unwrap();
+    let own = || fake.last().net.own("10.0.2.13".parse().unwrap()).is_some();
+    assert!(own());
+    applied(&control, &format!(r#"{{"op":"dest_add","service":{WEB},"dest":{}}}"#, dest("10.0.2.13", 80)));
+    assert!(!own(), "workers would look for themselves");
+    applied(&control, &format!(r#"{{"op":"service_delete","service":{WEB}}}"#));
+    assert!(own());
 }
 
 #[test]

@@ -22,6 +22,12 @@ address = [
 route = [{ to = "default", via = "192.0.2.254" }]
 neighbour = [{ interface = "wan", address = "192.0.2.77", mac = "02:00:00:00:00:77" }]
 local_pool = [{ name = "pool", interface = "lan", addresses = ["10.0.2.200-10.0.2.203"] }]
+
+[[service]]
+protocol = "tcp"
+address = "192.0.2.1"
+port = 80
+destination = [{ address = "10.0.2.11", method = "fullnat" }]
 "#;
 
 fn config() -> Config {
@@ -70,6 +76,7 @@ fn each_address_is_taken_passed_over_or_refused() {
         ("10.0.2.201/32 wan.host", None, Some(Refusal::InPool("pool".into()))),
         ("10.0.2.1/24 wan.host", None, Some(Refusal::Elsewhere("lan".into()))),
         ("192.0.2.77/32 wan.host", None, Some(Refusal::Neighbour("wan".into()))),
+        ("10.0.2.11/32 wan.host", None, Some(Refusal::Destination)),
         ("192.0.2.254/24 wan.host", None, Some(Refusal::Gateway)),
         (
             "192.0.2.250/28 lan.host",

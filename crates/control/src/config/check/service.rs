@@ -1,0 +1,210 @@
+//! Services and their destinations.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use api::{DestSpec, Method, Severity};
+
+use super::network::pool_with;
+use super::{Checker, is_usable};
+use crate::config::model::{Config, Pool, Service};
+use crate::config::place::{Issue, IssueKind, Place};
+
+/// Addresses that are rvs's own, beside those of local pools.
+struct Own {
+    addresses: HashSet<IpAddr>,
+    /// Of services, be they on an interface or not.
+    vips: HashSet<IpAddr>,
+}
+
+impl Own {
+    fn of(config: &Config) -> Own {
+        let addresses = config.addresses.iter().map(|a| a.cidr.address).collect();
+        Own { addresses, vips: config.services.iter().map(|s| s.spec.address).collect() }
+    }
+}
+
+impl Checker<'_> {
+    /// `same_network`: whether addresses and pools are those of `base`.
+    pub(super) fn services(&mut self, base: Option<&Config>, same_network: bool) {
+        let config = self.config;
+        let known: HashSet<*const Service> =
+            base.map(|base| base.services.iter().map(Arc::as_ptr).collect()).unwrap_or_default();
+        let (own, before) = (Own::of(config), base.map(Own::of));
+        let good = same_network && before.as_ref().is_some_and(|before| own.vips.is_subset(&before.vips));
+        let mut seen = HashMap::with_capacity(config.services.len());
+        for (i, service) in config.services.iter().enumerate() {
+            let place = Place::item("service", i);
+            let key = service.spec.key();
+            if let Some(first) = seen.insert(key, place) {
+                self.duplicate(place, format!("found service {key} twice, first at {first}"));
+            }
+            let is_known = known.contains(&Arc::as_ptr(service));
+            if is_known && good {
+                continue;
+            }
+            let had_address =
+                before.as_ref().is_some_and(|before| before.addresses.contains(&service.spec.address));
+            if !is_known || had_address {
+                self.service_without_address(i, service, &own);
+            }
+            self.service(i, service, &own);
+        }
+    }
+
+    /// A service that no packet reaches is legal: its address may come later, or be the host's at times.
+    fn service_without_address(&mut self, index: usize, service: &Service, own: &Own) {
+        let address = service.spec.address;
+        if own.addresses.contains(&address)
+            || !is_usable(address)
+            || pool_with(self.config, address).is_some()
+        {
+            return;
+        }
+        let message =
+            format!("found {address}, which is no [[address]]: no packet is served until it is one");
+        self.issues.push(Issue {
+            severity: Severity::Warning,
+            place: Place::item("service", index).key("address"),
+            subject: format!("service {}", service.spec.key()),
+            kind: IssueKind::NotFound,
+            message,
+        });
+    }
+
+    fn service(&mut self, index: usize, service: &Service, own: &Own) {
+        let spec = &service.spec;
+        let (place, subject) = (Place::item("service", index), format!("service {}", spec.key()));
+        let address = spec.address;
+        let invalid = IssueKind::Invalid;
+        if !is_usable(address) {
+            let message = format!("found {address}, expected a unicast address that is not loopback");
+            self.error(invalid, place.key("address"), subject.clone(), message);
+        } else if let Some(pool) = pool_with(self.config, address) {
+            let message = format!("found {address}, which is an address of local pool \"{}\"", pool.name);
+            self.error(invalid, place.key("address"), subject.clone(), message);
+        }
+        if spec.port == 0 {
+            let message = "found port 0, expected 1 to 65535".to_owned();
+            self.error(invalid, place.key("port"), subject.clone(), message);
+        }
+        let pools = self.config.pools.iter().map(|p| p.name.as_str());
+        let unknown = spec.local_pool.as_ref().and_then(|name| self.unknown("local pool", name, pools));
+        if let Some(message) = unknown {
+            self.error(IssueKind::NotFound, place.key("local_pool"), subject.clone(), message);
+        }
+        let mut seen = HashMap::with_capacity(service.dests.len());
+        for (i, dest) in service.dests.iter().enumerate() {
+            let place = Place::destination(index, i);
+            if let Some(first) = seen.insert(dest.key(), place) {
+                let message = format!("found destination {} twice, first at {first}", dest.key());
+                self.error(IssueKind::Exists, place, subject.clone(), message);
+            }
+            self.destination(place, service, dest, own);
+        }
+    }
+
+    fn destination(&mut self, place: Place, service: &Service, dest: &DestSpec, own: &Own) {
+        let spec = &service.spec;
+        if let Some(whose) = self.own_address(dest.address, own) {
+            let message = format!(
+                "found {}, which is {whose}: a destination on the director itself is not built yet",
+                dest.address
+            );
+            self.error(IssueKind::Invalid, place.key("address"), subject_of(service, dest), message);
+        }
+        for (key, message) in destination_faults(spec.address, spec.port, dest) {
+            self.error(IssueKind::Invalid, place.key(key), subject_of(service, dest), message);
+        }
+        if dest.method != Method::Fullnat || dest.address.is_ipv4() != spec.address.is_ipv4() {
+            return;
+        }
+        let fault = match pool_of(self.config, service) {
+            PoolChoice::One(pool) if pool.has_family_of(dest.address) => return,
+            PoolChoice::One(pool) => {
+                let family = if dest.address.is_ipv4() { "IPv4" } else { "IPv6" };
+                format!("found fullnat, but local pool \"{}\" has no {family} address", pool.name)
+            }
+            PoolChoice::None => "found fullnat, which needs a [[local_pool]], but there is none".to_owned(),
+            PoolChoice::Many => {
+                "found fullnat, expected the service to name its `local_pool`: there are several".to_owned()
+            }
+            PoolChoice::Unknown => return,
+        };
+        if self.names.unreadable.is_empty() {
+            self.error(IssueKind::Invalid, place.key("method"), subject_of(service, dest), fault);
+        }
+    }
+
+    /// In which way an address is one of rvs's own.
+    fn own_address(&self, address: IpAddr, own: &Own) -> Option<String> {
+        if own.addresses.contains(&address) {
+            return Some("an [[address]] of this host".to_owned());
+        }
+        if own.vips.contains(&address) {
+            return Some("the address of a service".to_owned());
+        }
+        pool_with(self.config, address).map(|pool| format!("an address of local pool \"{}\"", pool.name))
+    }
+}
+
+fn subject_of(service: &Service, dest: &DestSpec) -> String {
+    format!("destination {} of {}", dest.key(), service.spec.key())
+}
+
+/// What is wrong with a destination by itself: the key and the message.
+fn destination_faults(service: IpAddr, service_port: u16, dest: &DestSpec) -> Vec<(&'static str, String)> {
+    let mut faults = Vec::new();
+    if !is_usable(dest.address) {
+        faults.push((
+            "address",
+            format!("found {}, expected a unicast address that is not loopback", dest.address),
+        ));
+    } else if dest.address.is_ipv4() != service.is_ipv4() && dest.method != Method::Tunnel {
+        let method = dest.method;
+        let message =
+            format!("found {} with {method}, expected the service's family: only tunnel mixes", dest.address);
+        faults.push(("address", message));
+    }
+    if dest.port == 0 {
+        faults.push(("port", "found port 0, expected 1 to 65535".to_owned()));
+    } else if dest.port != service_port && matches!(dest.method, Method::Dr | Method::Tunnel) {
+        let (port, method) = (dest.port, dest.method);
+        faults.push((
+            "port",
+            format!("found {port}, expected the service's port {service_port}: {method} changes no port"),
+        ));
+    }
+    if dest.weight > 65_535 {
+        faults.push(("weight", format!("found {}, expected an integer from 0 to 65535", dest.weight)));
+    }
+    if dest.lower_threshold > dest.upper_threshold {
+        let message = format!(
+            "found {}, expected at most upper_threshold = {}",
+            dest.lower_threshold, dest.upper_threshold
+        );
+        faults.push(("lower_threshold", message));
+    }
+    faults
+}
+
+/// Which pool a service's FULLNAT connections leave from.
+pub enum PoolChoice<'c> {
+    One(&'c Pool),
+    None,
+    Many,
+    /// It names one that does not exist.
+    Unknown,
+}
+
+pub fn pool_of<'c>(config: &'c Config, service: &Service) -> PoolChoice<'c> {
+    match (&service.spec.local_pool, config.pools.as_slice()) {
+        (Some(name), pools) => {
+            pools.iter().find(|p| p.name == *name).map_or(PoolChoice::Unknown, PoolChoice::One)
+        }
+        (None, []) => PoolChoice::None,
+        (None, [pool]) => PoolChoice::One(pool),
+        (None, _) => PoolChoice::Many,
+    }
+}
