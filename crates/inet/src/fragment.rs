@@ -1,10 +1,13 @@
-//! Splitting IPv4 packets that are larger than the outgoing MTU and may be fragmented (RFC 791 sections 2.3 and 3.2).
+//! Splitting packets that are larger than the outgoing MTU: IPv4 that may be fragmented on its way (RFC 791 sections 2.3
+//! and 3.2), and IPv6 where it is made (RFC 8200 section 4.5).
 //!
 //! Fragments leave in order; the last one is the packet's own buffer. Invariant: their payloads, by offset, are the
-//! packet's payload. IPv6 is never fragmented on the way (RFC 8200 section 4.5): its sender is told instead.
+//! packet's payload. IPv6 is never fragmented on the way: its sender is told instead. But a tunnel's entry is the source
+//! of its packets, and has to fragment what must go through (RFC 2473 section 7).
 
 use wire::ether::HEADER_LEN as ETHERNET;
-use wire::{Family, PacketBuf, PacketInfo, ipv4};
+use wire::ipv6::FragmentHeader;
+use wire::{Family, Fragment, PacketBuf, PacketInfo, ipv4, ipv6, protocol};
 
 use crate::drop::DropReason;
 
@@ -33,9 +36,66 @@ pub fn may_fragment(frame: &[u8], info: &PacketInfo) -> bool {
 /// header and eight bytes, or with [`DropReason::NoMbuf`] when no buffer was left: what was emitted so far is lost to its
 /// receiver.
 pub fn fragment<B: PacketBuf>(
+    packet: B,
+    info: &PacketInfo,
+    mtu: u16,
+    alloc: impl FnMut() -> Option<B>,
+    emit: impl FnMut(B),
+) -> Result<usize, (B, DropReason)> {
+    match HeadV4::of(packet.bytes(), info) {
+        Some(head) if may_fragment(packet.bytes(), info) => split(packet, info, mtu, head, alloc, emit),
+        _ => whole(packet, info, mtu, emit),
+    }
+}
+
+/// As [`fragment`], for an IPv6 packet of our own making, whose fragments carry the identification `id`.
+///
+/// # Errors
+/// As [`fragment`]; [`DropReason::MtuExceeded`] also for what we never make: another family, a packet with extension headers.
+pub fn fragment_own<B: PacketBuf>(
+    packet: B,
+    info: &PacketInfo,
+    mtu: u16,
+    id: u32,
+    alloc: impl FnMut() -> Option<B>,
+    emit: impl FnMut(B),
+) -> Result<usize, (B, DropReason)> {
+    match HeadV6::of(packet.bytes(), info, id) {
+        Some(head) => split(packet, info, mtu, head, alloc, emit),
+        None => whole(packet, info, mtu, emit),
+    }
+}
+
+/// A packet that cannot be split.
+fn whole<B: PacketBuf>(
+    packet: B,
+    info: &PacketInfo,
+    mtu: u16,
+    mut emit: impl FnMut(B),
+) -> Result<usize, (B, DropReason)> {
+    if exceeds(info, mtu) {
+        return Err((packet, DropReason::MtuExceeded));
+    }
+    emit(packet);
+    Ok(1)
+}
+
+/// Ethernet and IP header of a packet's fragments, one after the other.
+trait Head {
+    /// Bytes of the packet before its payload, from its IP header on.
+    fn unfragmented_len(&self) -> usize;
+    /// The header, to be written in front of the fragment whose payload has `payload_len` bytes from the `start`th of the
+    /// packet's on.
+    fn next(&mut self, start: usize, payload_len: usize, more: bool) -> &[u8];
+    /// Length of every header, Ethernet's included.
+    fn len(&self) -> usize;
+}
+
+fn split<B: PacketBuf>(
     mut packet: B,
     info: &PacketInfo,
     mtu: u16,
+    mut head: impl Head,
     mut alloc: impl FnMut() -> Option<B>,
     mut emit: impl FnMut(B),
 ) -> Result<usize, (B, DropReason)> {
@@ -44,43 +104,124 @@ pub fn fragment<B: PacketBuf>(
         return Ok(1);
     }
     let (l3, end) = (usize::from(info.l3), usize::from(info.end));
-    let frame = packet.bytes();
-    let header_len = usize::from(frame[l3] & 0xf) * 4;
-    let room = usize::from(mtu).saturating_sub(header_len) / 8 * 8;
-    let payload_len = (end - l3).saturating_sub(header_len);
-    if !may_fragment(frame, info) || room == 0 || header_len < 20 || l3 < ETHERNET || payload_len == 0 {
+    let payload_at = ETHERNET + head.unfragmented_len();
+    let most = (ETHERNET + usize::from(mtu)).saturating_sub(head.len());
+    let room = most / 8 * 8;
+    let payload_len = (end - l3 + ETHERNET).saturating_sub(payload_at);
+    if room == 0 || payload_len <= most {
         return Err((packet, DropReason::MtuExceeded));
     }
     packet.truncate(end);
     packet.adj(l3 - ETHERNET);
-    // Ethernet and IP header of every fragment: taken once, options reduced behind the first.
-    let mut head = [0; ETHERNET + LONGEST_HEADER];
-    let head = &mut head[..ETHERNET + header_len];
-    head.copy_from_slice(&packet.bytes()[..ETHERNET + header_len]);
-    let original = flags(head, ETHERNET);
 
-    let count = payload_len.div_ceil(room);
-    for index in 0..count - 1 {
+    // Only the last may have a length that is no multiple of eight.
+    let before_last = (payload_len - most).div_ceil(room);
+    for index in 0..before_last {
         let Some(mut piece) = alloc() else { return Err((packet, DropReason::NoMbuf)) };
-        let start = head.len() + index * room;
-        write_head(head, original, index * room, room, true);
-        if piece.append(head.len() + room).is_err() {
+        let start = index * room;
+        let header = head.next(start, room, true);
+        if piece.append(header.len() + room).is_err() {
             return Err((packet, DropReason::NoMbuf));
         }
-        let (piece_head, piece_payload) = piece.bytes_mut().split_at_mut(head.len());
-        piece_head.copy_from_slice(head);
-        piece_payload.copy_from_slice(&packet.bytes()[start..start + room]);
+        let (piece_head, piece_payload) = piece.bytes_mut().split_at_mut(header.len());
+        piece_head.copy_from_slice(header);
+        piece_payload.copy_from_slice(&packet.bytes()[payload_at + start..][..room]);
         emit(piece);
-        if index == 0 {
+    }
+    let start = before_last * room;
+    let header = head.next(start, payload_len - start, false);
+    // A header longer than the packet's has its room where the payload was that has left.
+    packet.adj(payload_at + start - header.len());
+    packet.bytes_mut()[..header.len()].copy_from_slice(header);
+    emit(packet);
+    Ok(before_last + 1)
+}
+
+/// IPv4: the packet's own header, whose options are reduced behind the first fragment.
+struct HeadV4 {
+    bytes: [u8; ETHERNET + LONGEST_HEADER],
+    len: usize,
+    /// Flags and offset of the packet, which may itself be a fragment.
+    original: u16,
+}
+
+impl HeadV4 {
+    fn of(frame: &[u8], info: &PacketInfo) -> Option<Self> {
+        let l3 = usize::from(info.l3);
+        let header_len = usize::from(frame.get(l3)? & 0xf) * 4;
+        if info.family != Family::V4 || header_len < 20 || l3 < ETHERNET {
+            return None;
+        }
+        let len = ETHERNET + header_len;
+        let mut bytes = [0; ETHERNET + LONGEST_HEADER];
+        bytes[..len].copy_from_slice(frame.get(l3 - ETHERNET..l3 + header_len)?);
+        let original = flags(frame, l3);
+        Some(Self { bytes, len, original })
+    }
+}
+
+impl Head for HeadV4 {
+    fn unfragmented_len(&self) -> usize {
+        self.len - ETHERNET
+    }
+
+    fn next(&mut self, start: usize, payload_len: usize, more: bool) -> &[u8] {
+        let head = &mut self.bytes[..self.len];
+        if start > 0 {
             keep_copied_options(&mut head[ETHERNET + 20..]);
         }
+        write_head(head, self.original, start, payload_len, more);
+        head
     }
-    let cut = (count - 1) * room;
-    write_head(head, original, cut, payload_len - cut, false);
-    packet.adj(cut);
-    packet.bytes_mut()[..head.len()].copy_from_slice(head);
-    emit(packet);
-    Ok(count)
+
+    fn len(&self) -> usize {
+        self.len
+    }
+}
+
+/// IPv6: the packet's header without extensions, and a fragment header behind it.
+struct HeadV6 {
+    bytes: [u8; ETHERNET + ipv6::HEADER_LEN + ipv6::FRAGMENT_LEN],
+    carried: FragmentHeader,
+}
+
+impl HeadV6 {
+    fn of(frame: &[u8], info: &PacketInfo, id: u32) -> Option<Self> {
+        let l3 = usize::from(info.l3);
+        let bare = usize::from(info.l4) == l3 + ipv6::HEADER_LEN && info.fragment == Fragment::No;
+        if info.family != Family::V6 || !bare || l3 < ETHERNET {
+            return None;
+        }
+        let mut bytes = [0; ETHERNET + ipv6::HEADER_LEN + ipv6::FRAGMENT_LEN];
+        let (header, _) = bytes.split_at_mut(ETHERNET + ipv6::HEADER_LEN);
+        header.copy_from_slice(frame.get(l3 - ETHERNET..l3 + ipv6::HEADER_LEN)?);
+        let next_header = core::mem::replace(&mut header[ETHERNET + NEXT_HEADER], protocol::FRAGMENT);
+        let (at, announced_at) = (ipv6::HEADER_LEN, NEXT_HEADER);
+        Some(Self {
+            bytes,
+            carried: FragmentHeader { at, announced_at, next_header, offset: 0, more: true, id },
+        })
+    }
+}
+
+/// Where an IPv6 header says what follows, in bytes.
+const NEXT_HEADER: usize = 6;
+
+impl Head for HeadV6 {
+    fn unfragmented_len(&self) -> usize {
+        ipv6::HEADER_LEN
+    }
+
+    fn next(&mut self, start: usize, payload_len: usize, more: bool) -> &[u8] {
+        let ip = &mut self.bytes[ETHERNET..];
+        ipv6::set_payload_len(ip, (ipv6::FRAGMENT_LEN + payload_len) as u16);
+        FragmentHeader { offset: start, more, ..self.carried }.write(&mut ip[ipv6::HEADER_LEN..]);
+        &self.bytes
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.len()
+    }
 }
 
 fn flags(frame: &[u8], l3: usize) -> u16 {

@@ -9,7 +9,7 @@ use inet::{
     Address, DropReason, IcmpLimiter, IfaceId, NeighLimits, Neighbours, Net, NextHop, Probe, Resolution,
     arp_nd, fragment,
 };
-use ipvs::Verdict;
+use ipvs::{Verdict, WorkerId};
 use wire::ether::{self, MacAddr};
 use wire::parse::{Parsed, parse};
 use wire::{Family, PacketBuf, PacketInfo, icmp as icmp4, icmpv6, vlan};
@@ -22,16 +22,40 @@ pub(crate) struct Link<B: PacketBuf> {
     pub(crate) neighbours: Neighbours<B>,
     limiter: IcmpLimiter,
     ip_id: u16,
+    fragment_id: FragmentId,
     counters: Arc<Counters>,
 }
 
+/// Identifications of the IPv6 packets that one worker fragments: the upper byte names the worker, since a receiver puts
+/// together what has one identification, whichever worker it came from.
+struct FragmentId {
+    worker: u8,
+    last: u32,
+}
+
+impl FragmentId {
+    fn next(&mut self) -> u32 {
+        self.last = self.last.wrapping_add(1);
+        u32::from(self.worker) << 24 | self.last & 0x00ff_ffff
+    }
+}
+
 impl<B: PacketBuf> Link<B> {
-    pub(crate) fn new(limits: NeighLimits, icmp_per_second: u32, counters: Arc<Counters>, seed: u64) -> Self {
+    pub(crate) fn new(
+        worker: WorkerId,
+        limits: NeighLimits,
+        icmp_per_second: u32,
+        counters: Arc<Counters>,
+        seed: u64,
+    ) -> Self {
         let limiter = IcmpLimiter::new(icmp_per_second, icmp_per_second.max(1));
-        Self { neighbours: Neighbours::new(limits, seed), limiter, ip_id: seed as u16, counters }
+        let fragment_id = FragmentId { worker: worker.0 as u8, last: (seed >> 16) as u32 };
+        let neighbours = Neighbours::new(limits, seed);
+        Self { neighbours, limiter, ip_id: seed as u16, fragment_id, counters }
     }
 
     /// Sends a packet that is complete but for its Ethernet header; in pieces, if the way is too narrow and it allows that.
+    /// An IPv6 packet from an address of ours that is too large here is a tunnel's: others were refused before.
     pub(crate) fn send(&mut self, now_ms: u64, net: &Net, hop: NextHop, packet: B, out: &mut impl Ports<B>) {
         if packet.bytes().len() <= ether::HEADER_LEN + usize::from(hop.mtu) {
             return self.send_whole(now_ms, net, hop, packet, out);
@@ -40,7 +64,8 @@ impl<B: PacketBuf> Link<B> {
             Ok(Parsed::Ip(info)) => info,
             _ => return self.counters.discard(DropReason::MtuExceeded),
         };
-        let counters = Arc::clone(&self.counters);
+        let own = info.family == Family::V6 && net.own(info.src(packet.bytes())).is_some();
+        let id = own.then(|| self.fragment_id.next());
         let out = RefCell::new(out);
         let alloc = || out.borrow_mut().alloc();
         let mut pieces = 0;
@@ -48,11 +73,14 @@ impl<B: PacketBuf> Link<B> {
             pieces += 1;
             self.send_whole(now_ms, net, hop, piece, &mut **out.borrow_mut());
         };
-        let done = fragment::fragment(packet, &info, hop.mtu, alloc, emit);
+        let done = match id {
+            Some(id) => fragment::fragment_own(packet, &info, hop.mtu, id, alloc, emit),
+            None => fragment::fragment(packet, &info, hop.mtu, alloc, emit),
+        };
         // The last piece is the packet itself, which was there before.
-        counters.split.add(if done.is_ok() { pieces - 1 } else { pieces });
+        self.counters.split.add(if done.is_ok() { pieces - 1 } else { pieces });
         if let Err((_, reason)) = done {
-            counters.discard(reason);
+            self.counters.discard(reason);
         }
     }
 

@@ -60,7 +60,8 @@ impl<B: PacketBuf> Pipeline<B> {
         counters: Arc<Counters>,
         seed: u64,
     ) -> Self {
-        let mut link = Link::new(limits.neighbours, limits.icmp_per_second, Arc::clone(&counters), seed);
+        let PipelineLimits { neighbours, icmp_per_second } = limits;
+        let mut link = Link::new(worker, neighbours, icmp_per_second, Arc::clone(&counters), seed);
         link.neighbours.apply(&director.snapshot().net);
         counters.generation.set(director.snapshot().generation);
         Self { worker, director, link, counters }

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
-use wire::VecBuf;
+use wire::{MacAddr, VecBuf};
 
 use super::*;
-use crate::testing::{frame, info};
+use crate::testing::{MAC_S, frame, info};
 
 const HEADER_1401: &str = "0200000000010200000000fe080045000579000a0000400688dcc6336401c00002649c400050000003e9000013895010ffff91e70000";
 
@@ -32,6 +32,65 @@ fn splits_as_the_kernel_does() {
     for (piece, want) in pieces.iter().zip([first, second]) {
         assert_eq!((&piece[..12], &piece[12..]), (macs, &want[12..]));
     }
+}
+
+fn split_own(packet: &[u8], mtu: u16, id: u32) -> Result<Vec<Vec<u8>>, DropReason> {
+    let mut pieces = Vec::new();
+    let alloc = || Some(VecBuf::new(&[]));
+    let emit = |piece: VecBuf| pieces.push(piece.bytes().to_vec());
+    fragment_own(VecBuf::new(packet), &wire::testing::info(packet), mtu, id, alloc, emit)
+        .map_err(|(_, reason)| reason)?;
+    Ok(pieces)
+}
+
+/// A tunnel packet of ours: an IPv6 header, this payload, its protocol number.
+fn tunnel_v6(payload: &[u8]) -> Vec<u8> {
+    let macs = (MAC_S, MacAddr([2, 0, 0, 0, 2, 12]));
+    let frame = wire::testing::Frame::v6("2001:db8:2::1", "2001:db8:2::c").mac(macs.0, macs.1);
+    let mut frame = frame.ttl(63).raw(protocol::IPV6).payload(payload).build();
+    // The whole may be shorter than what its number promises; only the outer header is looked at here.
+    frame[20] = protocol::IPV6;
+    frame
+}
+
+#[test]
+fn splits_tunnel_packets_as_the_kernel_does() {
+    // Trace frag_tun_v6: a UDP datagram of 2048 bytes in IPv6 in IPv6, split at 1280.
+    let inside =
+        "6000000008081 13f20010db8000c0000000000000000000120010db80001000000000000000001000bb8003508088573";
+    let mut payload = frame(&inside.replace(' ', ""), (0, 0));
+    payload.extend((0..2048u16).map(|byte| byte as u8));
+    let pieces = split_own(&tunnel_v6(&payload), 1280, 0x771f_cc04).expect("fragments");
+    let head = |len: &str, offset: &str| {
+        let text = format!(
+            "02000000020c02000000000286dd60000000{len}2c3f20010db800020000000000000000000120010db800020000000000000000000c\
+             2900{offset}771fcc04"
+        );
+        frame(&text, (0, 0))
+    };
+    let want = [
+        [&head("04d8", "0001")[..], &payload[..1232]].concat(),
+        [&head("0368", "04d0")[..], &payload[1232..]].concat(),
+    ];
+    assert_eq!(pieces, want);
+    // What fits is not touched.
+    let fits = tunnel_v6(&payload[..1240]);
+    assert_eq!(split_own(&fits, 1280, 1), Ok(vec![fits.clone()]));
+}
+
+#[test]
+fn fragments_of_ours_are_plain_ipv6_only() {
+    let later = wire::testing::Frame::v6("2001:db8:2::1", "2001:db8:2::c").fragment(64, false).raw(41);
+    let extended = wire::testing::Frame::v6("2001:db8:2::1", "2001:db8:2::c").extension(60, &[0; 6]).raw(41);
+    for (name, packet) in [
+        ("a fragment", later.payload(&[0; 1400]).build()),
+        ("with extension headers", extended.payload(&[0; 1400]).build()),
+        ("IPv4", frame(HEADER_1401, (b'x', 1361))),
+    ] {
+        assert_eq!(split_own(&packet, 1280, 1), Err(DropReason::MtuExceeded), "{name}");
+    }
+    assert_eq!(split_own(&tunnel_v6(&[0; 100]), 55, 1), Err(DropReason::MtuExceeded), "no room for any data");
+    assert_eq!(split(&tunnel_v6(&[0; 1400]), 1280), Err(DropReason::MtuExceeded), "not ours");
 }
 
 #[test]
@@ -114,5 +173,38 @@ proptest! {
             gathered.extend_from_slice(&piece[14 + header..]);
         }
         prop_assert_eq!(&gathered[..], payload);
+    }
+
+    #[test]
+    fn gathering_ours_gives_the_original(
+        payload in prop::collection::vec(any::<u8>(), 1..4000),
+        id: u32,
+        mtu in 56..1500u16,
+    ) {
+        let original = tunnel_v6(&payload);
+        let pieces = split_own(&original, mtu, id).expect("fragments");
+        if original.len() - ETHERNET <= usize::from(mtu) {
+            prop_assert_eq!(pieces, vec![original]);
+            return Ok(());
+        }
+        let mut gathered = Vec::new();
+        let count = pieces.len();
+        for (index, piece) in pieces.iter().enumerate() {
+            let ip = &piece[ETHERNET..];
+            prop_assert!(ip.len() <= usize::from(mtu));
+            prop_assert_eq!(usize::from(ipv6::payload_len(ip)), ip.len() - ipv6::HEADER_LEN);
+            let walked = ipv6::Extensions::walk(ip).expect("extension headers");
+            let header = walked.fragment.expect("a fragment header");
+            prop_assert_eq!((header.next_header, header.id), (protocol::IPV6, id));
+            prop_assert_eq!((header.offset, header.more), (gathered.len(), index + 1 < count));
+            // All but length and next header as in the original.
+            let (mut got, mut want) = (piece[..54].to_vec(), original[..54].to_vec());
+            for header in [&mut got, &mut want] {
+                header[18..21].fill(0);
+            }
+            prop_assert_eq!(got, want);
+            gathered.extend_from_slice(&ip[ipv6::HEADER_LEN + ipv6::FRAGMENT_LEN..]);
+        }
+        prop_assert_eq!(gathered, payload);
     }
 }

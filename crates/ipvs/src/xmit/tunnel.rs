@@ -3,7 +3,8 @@
 //!
 //! The outer header takes its TTL (the decremented one) and its traffic class from the inner; the mark "congestion
 //! experienced" becomes ECT(0), since a tunnel's end would not take it over. An IPv4 packet that must not be fragmented
-//! makes an IPv4 tunnel packet that must not be either; any other may be, and is where it leaves.
+//! makes an IPv4 tunnel packet that must not be either; any other may be, and is where it leaves: also an IPv6 tunnel packet,
+//! for this host is its source.
 
 use core::net::IpAddr;
 

@@ -2,7 +2,7 @@
 
 use inet::DropReason;
 use wire::parse::parse_encapsulated;
-use wire::{Family, icmp, icmpv6, ipv4, parse_quoted, protocol, tcp};
+use wire::{Family, icmp, icmpv6, ipv4, ipv6, parse_quoted, protocol, tcp};
 
 use crate::lab::Lab;
 use crate::{FAMILIES, Hosts, ends, only, packet, pair, served};
@@ -57,7 +57,7 @@ fn any_family_goes_in_any() {
         let wrapped = tunnelled(&mut lab, &marked);
         let tos = match wire::testing::info(&wrapped).family {
             Family::V4 => ipv4::tos(&wrapped[14..]),
-            Family::V6 => wire::ipv6::traffic_class(&wrapped[14..]),
+            Family::V6 => ipv6::traffic_class(&wrapped[14..]),
         };
         assert_eq!(tos, 2, "ECT(0)");
     }
@@ -105,6 +105,73 @@ fn a_client_that_lets_its_packets_be_fragmented_is_not_told() {
     let outcome = lab.send('c', &large);
     assert_eq!(outcome.out.len(), 2);
     assert!(outcome.out.iter().all(|(_, frame)| frame.len() <= 14 + 1400));
+}
+
+/// What the receiver of IPv6 fragments puts together.
+fn gathered(fragments: &[(char, Vec<u8>)]) -> Vec<u8> {
+    let mut whole = fragments[0].1[..14 + ipv6::HEADER_LEN].to_vec();
+    let mut id = None;
+    for (index, (side, frame)) in fragments.iter().enumerate() {
+        let ip = &frame[14..];
+        let walked = ipv6::Extensions::walk(ip).expect("extension headers");
+        let header = walked.fragment.expect("a fragment header");
+        assert_eq!(*side, 's');
+        assert_eq!(header.offset, whole.len() - 14 - ipv6::HEADER_LEN);
+        assert_eq!(header.more, index + 1 < fragments.len());
+        assert_eq!(header.id, *id.get_or_insert(header.id));
+        whole[14 + 6] = header.next_header;
+        whole.extend_from_slice(&ip[walked.upper..]);
+    }
+    let len = (whole.len() - 14 - ipv6::HEADER_LEN) as u16;
+    ipv6::set_payload_len(&mut whole[14..], len);
+    whole
+}
+
+#[test]
+fn what_must_pass_an_ipv6_tunnel_and_is_too_large_is_fragmented_here() {
+    let [v4, v6] = &FAMILIES;
+    // {inner, a learned path MTU, size of the inner packet, fragments}
+    for (hosts, path_mtu, size, pieces) in [
+        (v4, None, 1460, 1),
+        (v4, None, 1461, 2),
+        (v4, None, 1500, 2),
+        (v4, Some(1280), 1240, 1),
+        (v4, Some(1280), 1241, 2),
+        (v6, Some(1300), 1260, 1),
+        (v6, Some(1300), 1261, 2),
+        (v6, Some(1280), 1280, 2),
+    ] {
+        let name = format!("{size} bytes, path MTU {path_mtu:?}");
+        let (mut lab, wrapped) = opened(hosts, v6.server);
+        if let Some(mtu) = path_mtu {
+            lab.send('s', &too_big(mtu, &wrapped, v6));
+        }
+        let headers = if hosts.client.contains(':') { 60 } else { 40 };
+        let payload: Vec<u8> = (0..size - headers).map(|byte| byte as u8).collect();
+        let sent = packet(hosts.client, hosts.vip).tcp(40_000, 80, tcp::ACK).payload(&payload).build();
+        let outcome = lab.send('c', &sent);
+        assert_eq!((outcome.out.len(), outcome.dropped, outcome.made), (pieces, None, false), "{name}");
+        let most = 14 + path_mtu.unwrap_or(1500) as usize;
+        assert!(outcome.out.iter().all(|(_, frame)| frame.len() <= most), "{name}");
+        let whole = if pieces == 1 { outcome.out[0].1.clone() } else { gathered(&outcome.out) };
+        let info = wire::testing::info(&whole);
+        assert_eq!(ends(&info, &whole), pair("2001:db8:2::1", 0, v6.server, 0), "{name}");
+        let inside = parse_encapsulated(&whole, &info).expect("the packet inside");
+        assert_eq!(&whole[usize::from(inside.l4)..], &sent[14 + headers - 20..], "{name}");
+    }
+}
+
+#[test]
+fn each_fragmented_packet_has_its_own_identification() {
+    let [v4, v6] = &FAMILIES;
+    let (mut lab, _) = opened(v4, v6.server);
+    let large = packet(v4.client, v4.vip).tcp(40_000, 80, tcp::ACK).payload(&[7; 1460]).build();
+    let mut id = || {
+        let outcome = lab.send('c', &large);
+        ipv6::Extensions::walk(&outcome.out[0].1[14..]).ok().and_then(|walked| walked.fragment).map(|f| f.id)
+    };
+    let (first, second) = (id().expect("a fragment"), id().expect("a fragment"));
+    assert_ne!(first, second);
 }
 
 #[test]
