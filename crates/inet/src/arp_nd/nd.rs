@@ -59,7 +59,9 @@ pub fn receive_nd<B: PacketBuf, H: PacketBuf>(
     }
 }
 
-/// Learns from one who asks for us; the action says whether an answer is due.
+/// Learns from one who asks for us; the action says whether an answer is due. One who asks from an address of ours is a real
+/// server that has the virtual address too and chose it for the question: it is answered at its hardware address, as by
+/// Linux. Who claims that address for itself asks from no address, or advertises.
 fn learn_from_solicitation<H: PacketBuf>(
     net: &Net,
     neighbours: &mut Neighbours<H>,
@@ -70,11 +72,8 @@ fn learn_from_solicitation<H: PacketBuf>(
     source_mac: Option<MacAddr>,
 ) -> Received {
     let addr = IpAddr::V6(src);
-    if net.own_on(iface, addr).is_some() {
-        return Received::only(Action::Drop(DropReason::DuplicateAddress));
-    }
     if net.own_on(iface, IpAddr::V6(target)).is_none() {
-        return Received::only(Action::Consume);
+        return Received { copy_to_host: true, ..Received::only(Action::Consume) };
     }
     let mut received = Received::only(Action::Reply);
     if let Some(mac) = source_mac

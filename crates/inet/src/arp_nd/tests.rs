@@ -283,6 +283,40 @@ fn answers_solicitations_for_its_own_only() {
 }
 
 #[test]
+fn a_server_that_asks_from_the_vip_is_answered_at_its_hardware_address() {
+    let net = net();
+    let (vip, ours) = ("2001:db8:1::100", "2001:db8:1::1");
+    for source_mac in [Some(PEER), None] {
+        let mut table = neighbours();
+        let bytes = nd(solicitation(ours, source_mac), vip, PEER, solicited_node(&v6(ours)));
+        let (received, buf) = one(&net, &mut table, &bytes);
+        assert_eq!((received.action, received.learned, table.len()), (Action::Reply, None, 0));
+        let info = wire::testing::info(buf.bytes());
+        assert_eq!((info.src(buf.bytes()), info.dst(buf.bytes())), (ip(ours), ip(vip)));
+        assert_eq!((ether::dst(buf.bytes()), ether::src(buf.bytes())), (PEER, MAC_C));
+        let answer = Ndp::parse(buf.bytes(), &info);
+        assert!(matches!(answer, Ok(Ndp::Advertisement { solicited: true, .. })), "{answer:?}");
+        // What it asks for from there that is not ours is none of our business.
+        let bytes = nd(solicitation("2001:db8:1::9", source_mac), vip, PEER, v6("ff02::1:ff00:9"));
+        let (received, _) = one(&net, &mut table, &bytes);
+        assert_eq!((received.action, received.copy_to_host), (Action::Consume, true));
+    }
+}
+
+#[test]
+fn questions_for_others_are_copied_to_the_host() {
+    let net = net();
+    let asks_arp = arp(Op::Request, (PEER, "192.0.2.254"), "192.0.2.9", MacAddr::BROADCAST);
+    let target = "2001:db8:1::9";
+    let asks_nd = nd(solicitation(target, Some(PEER)), "2001:db8:1::fe", PEER, solicited_node(&v6(target)));
+    for bytes in [asks_arp, asks_nd] {
+        let (received, buf) = one(&net, &mut neighbours(), &bytes);
+        assert_eq!((received.action, received.copy_to_host), (Action::Consume, true));
+        assert_eq!(buf.bytes(), bytes, "as it came");
+    }
+}
+
+#[test]
 fn who_checks_for_a_duplicate_of_ours_is_answered_before_all() {
     let net = net();
     let target = "2001:db8:1::100";
@@ -361,7 +395,7 @@ fn learns_from_nd_with_care() {
         (
             "asks from our address",
             nd(solicitation("2001:db8:1::1", Some(PEER)), "2001:db8:1::100", PEER, ours),
-            drop(DropReason::DuplicateAddress),
+            Action::Reply,
             None,
             false,
         ),
