@@ -72,7 +72,7 @@ drop_reasons! {
     IcmpInvalid, "icmp_invalid", "An ICMP message that is cut off or quotes no packet.";
     TunnelError, "tunnel_error", "An ICMP error about a tunnel packet of ours, told on as one about the packet inside.";
     IcmpRateLimited, "icmp_rate_limited", "An ICMP error of ours that the rate limit suppressed.";
-    Fragment, "fragment", "A fragment to a service: fragments are not gathered.";
+    Fragment, "fragment", "A fragment to a service or from a masquerade destination: fragments are not gathered.";
     NoHeadroom, "no_headroom", "No room in the buffer for the headers to be added.";
     NoDestination, "no_destination", "The service has no destination that may be chosen.";
     DestinationGone, "destination_gone", "The connection's destination has been removed.";

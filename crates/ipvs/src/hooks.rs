@@ -10,7 +10,7 @@
 //! hooks, as in Linux, where the first service registers them and the last one takes them away.
 
 use conntab::{Direction, Key4, Key6};
-use inet::IfaceId;
+use inet::{DropReason, IfaceId};
 use wire::{Family, Fragment, PacketBuf, PacketInfo, protocol};
 
 use crate::connection::FlowKey;
@@ -153,12 +153,13 @@ impl Core {
                 .in_icmp::<K, B>(context, packet, info)
                 .or_else(|| self.out_icmp::<K, B>(context, packet, info))
                 .unwrap_or(Verdict::Accept),
+            (Hook::Forward, Kind::Balanced(protocol)) if info.fragment == Fragment::Later => {
+                self.passing_fragment(context, packet.bytes(), info, protocol)
+            }
             (Hook::Forward, Kind::Balanced(protocol)) => {
                 let key = K::of(packet.bytes(), info);
                 match K::table(&self.tables).lookup_in(&key, Direction::Reply) {
-                    Some(_) if info.fragment != Fragment::No => {
-                        self.fragment::<K>(context, packet.bytes(), info, protocol)
-                    }
+                    Some(_) if info.fragment == Fragment::First => Verdict::Drop(DropReason::Fragment),
                     Some(id) => self.output::<K, B>(context, packet, info, id),
                     None => {
                         self.overhear(context, info, &key);

@@ -82,6 +82,21 @@ impl Core {
         if concerned { Verdict::Drop(DropReason::Fragment) } else { Verdict::Accept }
     }
 
+    /// A later fragment that passes through. It does not say which connection it is of, so any that comes from a masquerade
+    /// destination is dropped: the client could not use it under the server's own address.
+    pub(crate) fn passing_fragment(
+        &self,
+        context: &Context<'_>,
+        frame: &[u8],
+        info: &PacketInfo,
+        protocol: Protocol,
+    ) -> Verdict {
+        match context.snapshot.services.is_real_address(protocol, info.src(frame)) {
+            true => Verdict::Drop(DropReason::Fragment),
+            false => Verdict::Accept,
+        }
+    }
+
     /// Makes the connection [ip_vs_conn_new].
     fn connect<K: FlowKey>(
         &mut self,

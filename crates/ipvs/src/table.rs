@@ -64,6 +64,8 @@ pub struct ServiceTable {
     addresses: HashSet<(Protocol, IpAddr)>,
     /// Masquerade destinations; port 0 where the service has port 0, for any.
     real_servers: HashSet<Endpoint>,
+    /// Addresses of masquerade destinations.
+    real_addresses: HashSet<(Protocol, IpAddr)>,
     /// There is a masquerade destination, or there was one.
     any_masquerade: bool,
     /// Services that are gone, in the order of their going, and whether they masqueraded: their connections may live on.
@@ -135,6 +137,7 @@ impl ServiceTable {
             if dest.method == Method::Masquerade {
                 let dest_port = if dest.port == 0 { port } else { dest.port };
                 self.real_servers.insert((protocol, dest.addr, dest_port));
+                self.real_addresses.insert((protocol, dest.addr));
             }
         }
         let masquerades = masqueraded || service.uses(Method::Masquerade);
@@ -201,6 +204,11 @@ impl ServiceTable {
     pub fn is_real_server(&self, protocol: Protocol, addr: IpAddr, port: u16) -> bool {
         self.real_servers.contains(&(protocol, addr, port))
             || self.real_servers.contains(&(protocol, addr, 0))
+    }
+
+    /// Whether this is the address of a masquerade destination: a fragment from there, which has no port, may be of a reply.
+    pub fn is_real_address(&self, protocol: Protocol, addr: IpAddr) -> bool {
+        self.real_addresses.contains(&(protocol, addr))
     }
 
     /// Whether any service has a masquerade destination, or had one.
@@ -328,6 +336,8 @@ mod tests {
             let addr = [10, 0, 2, server].into();
             assert_eq!(table.is_real_server(Protocol::Tcp, addr, port), want, "{name}");
             assert!(!table.is_real_server(Protocol::Udp, addr, port), "{name}, UDP");
+            assert!(table.is_real_address(Protocol::Tcp, addr) || !want, "{name}");
+            assert!(!table.is_real_address(Protocol::Udp, addr), "{name}, UDP");
         }
         assert!(table.any_masquerade());
         assert_eq!(table.masquerades(Protocol::Tcp, VIP.into(), 80), Some(true));

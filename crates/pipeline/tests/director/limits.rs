@@ -114,6 +114,36 @@ fn fragments_to_a_service_are_dropped_and_others_left_alone() {
 }
 
 #[test]
+fn fragments_of_replies_do_not_leave_under_the_servers_address() {
+    for (method, replies_pass) in [("-m", true), ("-g", false)] {
+        for hosts in &FAMILIES {
+            let mut lab = served(hosts, hosts.server, method);
+            lab.send('c', &packet(hosts.client, hosts.vip).udp(7, 80).build());
+            let other = hosts.server.replace("2.11", "2.17").replace("::b", "::11");
+            for (name, from, offset, more, dropped) in [
+                ("first", hosts.server, 0, true, replies_pass),
+                ("later", hosts.server, 64, true, replies_pass),
+                ("last", hosts.server, 128, false, replies_pass),
+                ("first, of another host", &other, 0, true, false),
+                ("later, of another host", &other, 64, false, false),
+            ] {
+                let frame = packet(from, hosts.client).fragment(offset, more).udp(8080, 7).payload(&[0; 56]);
+                let outcome = lab.send('s', &frame.build());
+                let want = dropped.then_some(DropReason::Fragment);
+                assert_eq!(
+                    (outcome.dropped, outcome.out.len()),
+                    (want, usize::from(!dropped)),
+                    "{method} {name}"
+                );
+            }
+            // Of other protocols than the service's they are none of ours.
+            let later = packet(hosts.server, hosts.client).fragment(64, false).raw(47).payload(&[0; 56]);
+            assert_eq!(lab.send('s', &later.build()).out.len(), 1);
+        }
+    }
+}
+
+#[test]
 fn only_a_syn_opens_a_connection_unless_sloppy() {
     let hosts = &FAMILIES[0];
     let mut lab = served(hosts, hosts.server, "-m");
