@@ -4,7 +4,7 @@
 //! section 7.3 and 10, for IPv4 too, as in Linux; with two differences. There is no DELAY: what it waits for,
 //! confirmations from the upper layer, a director of half a connection does not see, so a stale neighbour in use is
 //! probed at once, while packets keep going to its last known hardware address. And FAILED lasts a while: until then
-//! packets to a dead next hop are refused instead of each starting another resolution.
+//! packets to a dead next hop fail at once instead of each starting another resolution.
 //!
 //! Invariant: every entry but the permanent ones has a timer armed, and a packet is in exactly one queue.
 
@@ -147,7 +147,7 @@ pub struct Neighbours<B> {
     index: HashMap<(IfaceId, IpAddr), u32>,
     timers: Timers,
     held: Held<B>,
-    /// Packets that nobody will ever answer for: `poll` hands them out.
+    /// Packets whose next hop did not answer: `poll` hands them out.
     failed: Queue,
     /// Which traffic each interface id stood for at the last `apply`.
     ifaces: Vec<(PortIndex, Option<u16>)>,
@@ -196,6 +196,9 @@ impl<B: PacketBuf> Neighbours<B> {
 
     /// Keeps `packet` until `hop` is resolved; the first one starts the resolution, and `poll` emits its probe.
     ///
+    /// Packets to a neighbour that failed are kept too, for `poll` to hand out at once: their senders should hear of it. Of
+    /// them there are as many as may wait for one neighbour.
+    ///
     /// When it fails, the packet to drop comes back with the reason. That is the oldest one that waited for this
     /// neighbour if its queue is full (RFC 4861 section 7.2.2: new packets replace the oldest), else `packet`.
     pub fn hold(&mut self, now_ms: u64, hop: &NextHop, packet: B) -> Result<(), (B, DropReason)> {
@@ -209,7 +212,11 @@ impl<B: PacketBuf> Neighbours<B> {
         let entry = entry(&mut self.slots, id);
         entry.used_ms = now_ms;
         if entry.state == NeighState::Failed {
-            return Err((packet, DropReason::NeighbourUnreachable));
+            let unreachable = |packet| (packet, DropReason::NeighbourUnreachable);
+            if self.failed.len() >= self.limits.held_per_entry {
+                return Err(unreachable(packet));
+            }
+            return self.held.push(&mut self.failed, packet).map_err(unreachable);
         }
         let full = entry.queue.len() >= self.limits.held_per_entry || self.held.is_full();
         let replaced = if full { self.held.pop(&mut entry.queue) } else { None };
@@ -281,19 +288,19 @@ impl<B: PacketBuf> Neighbours<B> {
     }
 
     /// The next thing to do, if any is due. Each one, and each timer that leads to nothing outside, takes one off `budget`.
+    /// Timers come first, since of packets that fail there may be more every turn.
     pub fn poll(&mut self, now_ms: u64, budget: &mut usize) -> Option<NeighEvent<B>> {
-        while *budget > 0 {
-            if let Some(packet) = self.held.pop(&mut self.failed) {
-                *budget -= 1;
-                return Some(NeighEvent::Failed(packet, DropReason::NeighbourUnreachable));
-            }
-            let id = self.timers.due(now_ms)?;
+        while *budget > 0
+            && let Some(id) = self.timers.due(now_ms)
+        {
             *budget -= 1;
             if let Some(probe) = self.on_timer(now_ms, id) {
                 return Some(NeighEvent::Probe(probe));
             }
         }
-        None
+        let packet = if *budget > 0 { self.held.pop(&mut self.failed) } else { None }?;
+        *budget -= 1;
+        Some(NeighEvent::Failed(packet, DropReason::NeighbourUnreachable))
     }
 
     /// When `poll` next has something to do, for a worker that wants to sleep.

@@ -159,11 +159,14 @@ fn resolves_asks_three_times_then_refuses_for_a_while() {
     ] {
         assert_eq!(due(&mut table, now_ms), (probes, dropped), "at {now_ms}");
     }
-    // Dead: many packets, no probe.
+    // Dead: packets fail at once, as many a turn as might wait; no probe.
     for now_ms in 3000..3990 {
-        let (back, reason) = table.hold(now_ms, &hop, packet(9)).expect_err("dead");
+        for n in 1..=4 {
+            assert!(table.hold(now_ms, &hop, packet(n)).is_ok());
+        }
+        let (back, reason) = table.hold(now_ms, &hop, packet(9)).expect_err("one too many");
         assert_eq!((back.bytes(), reason), (&[9u8][..], DropReason::NeighbourUnreachable));
-        assert_eq!(due(&mut table, now_ms), (vec![], vec![]));
+        assert_eq!(due(&mut table, now_ms), (vec![], vec![1, 2, 3, 4]));
     }
     assert_eq!(due(&mut table, 4000), (vec![], vec![]));
     assert_eq!(state(&table, &hop), None);

@@ -170,12 +170,40 @@ fn senders_of_passing_packets_hear_of_silent_hosts() {
         let told = see_error(error);
         assert_eq!(*port, WAN);
         assert_eq!((told.from, told.to), (wan_address(family), client(family, 1)));
-        // While it counts as dead, packets are refused at once; then it is asked for again.
+        // While it counts as dead, senders hear of it at once; then it is asked for again.
         cluster.receive(0, WAN, &packet).nothing();
+        let sent = cluster.advance(0);
+        assert_eq!(see_error(sent.only(WAN)).to, client(family, 1));
         assert_eq!(cluster.dropped(DropReason::NeighbourUnreachable), 2);
         cluster.advance(1_000).nothing();
         cluster.receive(0, WAN, &packet).nothing();
         assert_eq!(questions(&cluster.advance(0), LAN).len(), 1);
+    }
+}
+
+#[test]
+fn a_flood_to_a_dead_server_is_answered_at_the_limit_and_holds_nobody_up() {
+    for family in FAMILIES {
+        let neighbours = NeighLimits { entries: 64, held_per_entry: 4, held: 8 };
+        let mut cluster = Cluster::with_bounds(&site(1, false), Bounds { neighbours, icmp_per_second: 2 });
+        let flood = passing(family, server(family, 9), b"");
+        cluster.receive(0, WAN, &flood).nothing();
+        cluster.advance(3_000);
+        for _ in 0..100 {
+            cluster.receive(0, WAN, &flood).nothing();
+        }
+        assert_eq!(cluster.dropped(DropReason::NeighbourUnreachable), 1 + 96);
+        // There is room for packets that may yet get through.
+        cluster.receive(0, WAN, &passing(family, server(family, 1), b"")).nothing();
+        assert_eq!(cluster.dropped(DropReason::NeighbourQueueFull), 0);
+        let sent = cluster.advance(0);
+        assert_eq!(questions(&sent, LAN).len(), 1);
+        let errors = sent.frames.iter().filter(|(port, _)| *port == WAN).count();
+        let limited = cluster.dropped(DropReason::IcmpRateLimited);
+        assert!(
+            (1..=2).contains(&errors) && errors as u64 + limited == 4,
+            "{errors} sent, {limited} limited"
+        );
     }
 }
 
