@@ -325,12 +325,13 @@ impl<B: PacketBuf> Pipeline<B> {
     pub fn apply(&mut self, snapshot: Arc<Snapshot>, out: &mut impl Ports<B>) -> Arc<Snapshot> {
         let old = self.director.apply(snapshot);
         let snapshot = self.director.snapshot();
-        self.link.neighbours.apply(&snapshot.net);
-        // What waited for a neighbour that is now given will hear of no answer. Time does not matter to one that is given.
-        for neighbour in snapshot.net.neighbours() {
-            self.link.release(0, &snapshot.net, neighbour.iface, neighbour.addr, out);
+        if self.link.neighbours.apply(&snapshot.net) {
+            // What waited for one that is now given will hear of no answer. Time does not matter to one that is given.
+            for neighbour in snapshot.net.neighbours() {
+                self.link.release(0, &snapshot.net, neighbour.iface, neighbour.addr, out);
+            }
+            self.link.count_held();
         }
-        self.link.count_held();
         self.counters.generation.set(snapshot.generation);
         self.announce_since(Some(&old), out);
         old

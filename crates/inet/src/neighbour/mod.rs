@@ -21,6 +21,7 @@ use wire::ndp::multicast_mac;
 
 use crate::drop::DropReason;
 use crate::iface::{IfaceId, PortIndex};
+use crate::net::StaticNeighbour;
 use crate::route::NextHop;
 use crate::timers::Timers;
 use held::{Held, Queue};
@@ -151,6 +152,8 @@ pub struct Neighbours<B> {
     failed: Queue,
     /// Which traffic each interface id stood for at the last `apply`.
     ifaces: Vec<(PortIndex, Option<u16>)>,
+    /// The static neighbours of that `apply`, as far as there was room.
+    given: Vec<StaticNeighbour>,
     evict_at: usize,
     random: u64,
 }
@@ -170,6 +173,7 @@ impl<B: PacketBuf> Neighbours<B> {
             held: Held::new(limits.held.min(1 << 24)),
             failed: Queue::default(),
             ifaces: Vec::new(),
+            given: Vec::new(),
             evict_at: 0,
             random: seed,
         }

@@ -1,36 +1,48 @@
 //! The neighbour table follows the configuration: static neighbours, interfaces that come, go and change their number.
 
-use hashbrown::HashMap;
+use hashbrown::HashSet;
 use wire::PacketBuf;
 
 use super::{Entry, NeighState, Neighbours, entry};
 use crate::iface::IfaceId;
-use crate::net::Net;
+use crate::net::{Net, StaticNeighbour};
 
 impl<B: PacketBuf> Neighbours<B> {
     /// Takes over a new snapshot: static neighbours come and go, entries follow their interface to its new id, and those
-    /// whose interface is gone are dropped with what waited for them.
-    pub fn apply(&mut self, net: &Net) {
-        let ifaces: Vec<_> = net.ifaces().iter().map(|iface| (iface.port, iface.vlan)).collect();
-        if ifaces != self.ifaces {
-            self.renumber(net);
-            self.ifaces = ifaces;
+    /// whose interface is gone are dropped with what waited for them. Whether anything of that changed: most snapshots leave
+    /// the table alone, and cost a comparison.
+    pub fn apply(&mut self, net: &Net) -> bool {
+        let ifaces = || net.ifaces().iter().map(|iface| (iface.port, iface.vlan));
+        let same_ifaces = ifaces().eq(self.ifaces.iter().copied());
+        if same_ifaces && self.given == net.neighbours() {
+            return false;
         }
-        let given: HashMap<_, _> = net.neighbours().iter().map(|n| ((n.iface, n.addr), n.mac)).collect();
+        if !same_ifaces {
+            self.renumber(net);
+            self.ifaces = ifaces().collect();
+        }
+        self.give(net.neighbours());
+        true
+    }
+
+    /// Makes these the static neighbours. What the table has no room for is tried again at the next snapshot.
+    fn give(&mut self, neighbours: &[StaticNeighbour]) {
+        let given: HashSet<_> = neighbours.iter().map(|n| (n.iface, n.addr)).collect();
         for id in 0..self.slots.len() as u32 {
-            let stays =
-                |e: &Entry| e.state != NeighState::Permanent || given.contains_key(&(e.iface, e.addr));
+            let stays = |e: &Entry| e.state != NeighState::Permanent || given.contains(&(e.iface, e.addr));
             if self.slots[id as usize].as_ref().is_some_and(|entry| !stays(entry)) {
                 self.remove(id);
             }
         }
-        for neighbour in net.neighbours() {
+        self.given.clear();
+        for neighbour in neighbours {
             let known = self.index.get(&(neighbour.iface, neighbour.addr)).copied();
             if let Some(id) = known.or_else(|| self.insert(0, neighbour.iface, neighbour.addr)) {
                 let entry = entry(&mut self.slots, id);
                 entry.mac = neighbour.mac;
                 entry.state = NeighState::Permanent;
                 self.timers.clear(id);
+                self.given.push(*neighbour);
             }
         }
     }

@@ -352,6 +352,30 @@ fn follows_interfaces_and_static_neighbours() {
 }
 
 #[test]
+fn a_snapshot_with_the_same_links_leaves_the_table_alone() {
+    let fixed = |n: u8, mac| StaticNeighbour { iface: S, addr: server(n).addr, mac };
+    let net = |neighbours: &[StaticNeighbour]| {
+        Net::build(NetConfig { neighbours: neighbours.to_vec(), ..config() }).expect("a network")
+    };
+    // Room for two; the steps follow each other.
+    let mut table = table(2, 4, 16);
+    for (name, neighbours, changed, known) in [
+        ("the first", vec![fixed(1, ONE)], true, [Some(ONE), None]),
+        ("the same", vec![fixed(1, ONE)], false, [Some(ONE), None]),
+        ("another hardware address", vec![fixed(1, TWO)], true, [Some(TWO), None]),
+        ("one that goes", vec![], true, [None, None]),
+        ("none, still", vec![], false, [None, None]),
+        ("too many", vec![fixed(3, ONE), fixed(4, ONE), fixed(1, ONE)], true, [None, None]),
+        ("too many, tried again", vec![fixed(3, ONE), fixed(4, ONE), fixed(1, ONE)], true, [None, None]),
+        ("as many as fit", vec![fixed(1, ONE), fixed(2, TWO)], true, [Some(ONE), Some(TWO)]),
+        ("as many, the same", vec![fixed(1, ONE), fixed(2, TWO)], false, [Some(ONE), Some(TWO)]),
+    ] {
+        assert_eq!(table.apply(&net(&neighbours)), changed, "{name}");
+        assert_eq!([1, 2].map(|n| table.known_mac(S, server(n).addr)), known, "{name}");
+    }
+}
+
+#[test]
 fn a_stopping_worker_gets_every_packet_back() {
     let mut table = table(8, 4, 16);
     for n in 1..=6 {
