@@ -212,3 +212,28 @@ fn the_examples_of_configuration_are_there() {
         .collect();
     report("missing", &broken);
 }
+
+#[test]
+fn the_unit_gives_rvsd_what_it_needs() {
+    let text = fs::read_to_string(root().join("conf/rvsd.service")).unwrap_or_default();
+    let settings: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let wanted = [
+        "Type=notify",
+        "NotifyAccess=main",
+        "ExecReload=/bin/kill -HUP $MAINPID",
+        "RuntimeDirectory=rvs",
+        "LimitMEMLOCK=infinity",
+        "Restart=on-failure",
+    ];
+    let mut broken: Vec<String> = wanted
+        .iter()
+        .filter(|line| !settings.contains(*line))
+        .map(|line| format!("{line} is missing"))
+        .collect();
+    // TAPs, VFIO and huge pages are devices, and ports are in the host's network.
+    let takes_away =
+        |line: &&&str| line.starts_with("PrivateDevices=") || line.starts_with("PrivateNetwork=");
+    broken
+        .extend(settings.iter().filter(takes_away).map(|line| format!("{line} takes away what rvsd needs")));
+    report("conf/rvsd.service", &broken);
+}
