@@ -24,8 +24,8 @@ pub use names::{
 };
 pub use reply::{
     AddressOrigin, AddressRole, AddressView, Applied, Change, ChangeKind, ConfigText, ConnCount, ConnFlags,
-    ConnView, DestView, DropView, LinkState, NeighbourState, NeighbourView, PacketCounters, PoolView,
-    PortView, Reply, RouteOrigin, RouteView, ServiceView, TotalView, Traffic, WorkerView,
+    ConnView, DestView, DropView, HostCounters, LinkState, NeighbourState, NeighbourView, PacketCounters,
+    PoolView, PortView, Reply, RouteOrigin, RouteView, ServiceView, TotalView, Traffic, WorkerView,
 };
 pub use request::{
     AddressSpec, DestEdit, DestSpec, NeighbourKey, NeighbourSpec, PoolSpec, Request, RouteKey, RouteSpec,

@@ -372,7 +372,7 @@ pub struct DropView {
     /// One sentence: what it means and what to do.
     pub help: String,
     pub count: u64,
-    /// `count` by worker; the index is the worker's id.
+    /// `count` by worker; the index is the worker's id. Empty for what is lost between workers and host.
     pub workers: Vec<u64>,
 }
 
@@ -390,6 +390,23 @@ pub struct TotalView {
     pub traffic: Traffic,
     /// Sum of all workers.
     pub packets: PacketCounters,
+    #[serde(default)]
+    pub host: HostCounters,
+}
+
+/// What went between workers and the host's kernel, on exception ports. What workers gave to the host and is in none of these is on
+/// its way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostCounters {
+    /// Written to TAPs.
+    pub to_host: u64,
+    /// Not taken by a TAP.
+    pub to_host_dropped: u64,
+    /// Read from TAPs.
+    pub from_host: u64,
+    /// Not taken by the first worker.
+    pub from_host_dropped: u64,
 }
 
 /// A configuration file's text.

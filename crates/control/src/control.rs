@@ -311,6 +311,7 @@ impl Control {
             connections_limit: u64::from(state.config.limits.connections),
             traffic: state.baselines.total(shared),
             packets,
+            host: self.dataplane.host(),
         }
     }
 }
@@ -358,7 +359,7 @@ impl Handler for Control {
                 let samples = self.dataplane.ports().map_err(|e| refused(&e))?;
                 Reply::Ports(views::ports(&self.state.lock().config, samples))
             }
-            Request::DropList => Reply::Drops(views::drops(&self.dataplane.workers())),
+            Request::DropList => Reply::Drops(views::drops(&self.dataplane.workers(), self.dataplane.host())),
             Request::TotalShow => Reply::Total(self.total()),
             Request::ConfigShow => Reply::Config(ConfigText { text: to_toml(&self.config()) }),
             Request::ConfigCheck { name, text } => Reply::Checked(parse(&name, &text).diagnostics),

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use api::{ConnView, LinkState, Mac, NeighbourState, PacketCounters, ServiceKey};
+use api::{ConnView, HostCounters, LinkState, Mac, NeighbourState, PacketCounters, ServiceKey};
 use inet::IfaceId;
 use ipvs::{ServiceId, Snapshot, WorkerShared};
 
@@ -22,6 +22,9 @@ pub trait Dataplane: Send + Sync {
 
     /// What each worker has counted; the index is its id.
     fn workers(&self) -> Vec<WorkerSample>;
+
+    /// What went between workers and the host's kernel since start.
+    fn host(&self) -> HostCounters;
 
     /// What each port has counted, in the configuration's order.
     fn ports(&self) -> Result<Vec<PortSample>, DataplaneError>;

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use api::{
-    AddressOrigin, AddressRole, AddressSpec, AddressView, Cidr, DestView, DropView, Method, NeighbourView,
-    PoolView, PortView, RouteOrigin, RouteView, ServiceKey, ServiceView, WorkerView,
+    AddressOrigin, AddressRole, AddressSpec, AddressView, Cidr, DestView, DropView, HostCounters, Method,
+    NeighbourView, PoolView, PortView, RouteOrigin, RouteView, ServiceKey, ServiceView, WorkerView,
 };
 use inet::DropReason;
 use ipvs::shared::total_load;
@@ -186,13 +186,27 @@ pub fn ports(config: &Config, samples: Vec<PortSample>) -> Vec<PortView> {
     config.ports.iter().zip(samples).map(view).collect()
 }
 
-/// Every reason, also those that have not happened.
-pub fn drops(samples: &[WorkerSample]) -> Vec<DropView> {
+/// Every reason, also those that have not happened: the workers', then what is lost between them and the host.
+pub fn drops(samples: &[WorkerSample], host: HostCounters) -> Vec<DropView> {
     let view = |&reason: &DropReason| {
         let workers: Vec<u64> =
             samples.iter().map(|w| w.drops.get(reason as usize).copied().unwrap_or_default()).collect();
         let count = workers.iter().sum();
         DropView { reason: reason.name().to_owned(), help: reason.help().to_owned(), count, workers }
     };
-    DropReason::ALL.iter().map(view).collect()
+    let between = |(reason, help, count): (&str, &str, u64)| DropView {
+        reason: reason.to_owned(),
+        help: help.to_owned(),
+        count,
+        workers: Vec::new(),
+    };
+    let lost = [
+        (
+            "host_tap_full",
+            "The host does not read its exception interface fast enough, or has it down.",
+            host.to_host_dropped,
+        ),
+        ("host_to_worker_full", "The host sends faster than the first worker takes.", host.from_host_dropped),
+    ];
+    DropReason::ALL.iter().map(view).chain(lost.into_iter().map(between)).collect()
 }

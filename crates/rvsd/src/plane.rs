@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::{ConnFlags, ConnView, LinkState, Mac, NeighbourState, PacketCounters, ServiceKey};
+use api::{ConnFlags, ConnView, HostCounters, LinkState, Mac, NeighbourState, PacketCounters, ServiceKey};
 use control::{Dataplane, DataplaneError, NeighbourSample, PortSample, WorkerSample};
 use dataplane::{Plane, PlaneError, PortState};
 use inet::{DropReason, IfaceId, NeighState};
@@ -113,6 +113,17 @@ impl Dataplane for WorkerPlane {
             neighbours: counters.neighbours.get(),
         };
         plane.counters().iter().zip(plane.cpus()).zip(busy).map(of).collect()
+    }
+
+    fn host(&self) -> HostCounters {
+        let plane = self.plane.read();
+        let counters = plane.exception();
+        HostCounters {
+            to_host: counters.to_host.get(),
+            to_host_dropped: counters.to_host_dropped.get(),
+            from_host: counters.from_host.get(),
+            from_host_dropped: counters.from_host_dropped.get(),
+        }
     }
 
     fn ports(&self) -> Result<Vec<PortSample>, DataplaneError> {

@@ -44,6 +44,9 @@ impl Dataplane for Fake {
         let sample = WorkerSample { packets, drops, busy_percent: 12.5, ..WorkerSample::default() };
         vec![sample.clone(), sample]
     }
+    fn host(&self) -> api::HostCounters {
+        api::HostCounters { to_host: 9, to_host_dropped: 3, from_host: 8, from_host_dropped: 2 }
+    }
     fn ports(&self) -> Result<Vec<PortSample>, DataplaneError> {
         Err(DataplaneError::Port { port: "wan".into(), reason: "gone".into() })
     }
@@ -539,9 +542,19 @@ fn views_name_things_as_the_configuration_does() {
     assert!(lines(r#"{"op":"pool_list"}"#).contains(r#""services":1"#));
     assert!(lines(r#"{"op":"neighbour_list"}"#).contains(r#""worker":1,"interface":"lan""#));
     assert!(lines(r#"{"op":"worker_list"}"#).contains(r#""connections_limit":500000"#));
-    assert!(lines(r#"{"op":"total_show"}"#).contains(r#""rx":10"#));
+    let total = lines(r#"{"op":"total_show"}"#);
+    assert!(total.contains(r#""rx":10"#), "{total}");
+    let host = r#""host":{"to_host":9,"to_host_dropped":3,"from_host":8,"from_host_dropped":2}"#;
+    assert!(total.contains(host), "{total}");
     let Reply::Drops(drops) = ask(&control, r#"{"op":"drop_list"}"#).unwrap() else { panic!("no drops") };
-    assert_eq!(drops.len(), inet::DropReason::COUNT);
+    assert_eq!(drops.len(), inet::DropReason::COUNT + 2);
+    let between: Vec<_> = drops[inet::DropReason::COUNT..]
+        .iter()
+        .map(|d| (d.reason.as_str(), d.count, d.workers.len()))
+        .collect();
+    assert_eq!(between, [("host_tap_full", 3, 0), ("host_to_worker_full", 2, 0)]);
+    let names: std::collections::HashSet<_> = drops.iter().map(|d| d.reason.as_str()).collect();
+    assert_eq!(names.len(), drops.len());
     let no_route = drops.iter().find(|d| d.reason == "no_route").unwrap();
     assert_eq!((no_route.count, no_route.workers.as_slice()), (2, &[1, 1][..]));
     let Reply::Config(shown) = ask(&control, r#"{"op":"config_show"}"#).unwrap() else { panic!("no text") };

@@ -161,7 +161,7 @@ pub fn drops(drops: &[DropView]) -> String {
 
 /// `stats total`.
 pub fn total(total: &TotalView) -> String {
-    let (traffic, packets) = (&total.traffic, &total.packets);
+    let (traffic, packets, host) = (&total.traffic, &total.packets, &total.host);
     pairs([
         ("Version", total.version.clone()),
         ("Uptime", duration(total.uptime_ms)),
@@ -180,6 +180,8 @@ pub fn total(total: &TotalView) -> String {
         ("To host", packets.to_host.to_string()),
         ("Between workers", packets.to_ring.to_string()),
         ("Dropped", packets.dropped.to_string()),
+        ("Lost to host", host.to_host_dropped.to_string()),
+        ("Lost from host", host.from_host_dropped.to_string()),
     ])
 }
 

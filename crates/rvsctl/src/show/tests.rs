@@ -267,7 +267,8 @@ fn total() {
         r#"{"total":{"version":"0.1.0","uptime_ms":93784000,"generation":7,"services":2,"destinations":3,"connections":50,"connections_limit":1000000,"#,
         r#""traffic":{"connections":1500,"packets_in":9000,"packets_out":7000,"bytes_in":700000,"bytes_out":12000000},"#,
         r#""packets":{"rx":1000,"from_host":5,"from_ring":22,"generated":3,"cloned":1,"split":0,"#,
-        r#""tx":992,"to_host":6,"to_ring":22,"dropped":4,"consumed":7,"merged":0,"held":0}}}"#
+        r#""tx":992,"to_host":6,"to_ring":22,"dropped":4,"consumed":7,"merged":0,"held":0},"#,
+        r#""host":{"to_host":4,"to_host_dropped":2,"from_host":6,"from_host_dropped":1}}}"#
     );
     check(
         json,
@@ -290,6 +291,8 @@ From host         5
 To host           6
 Between workers   22
 Dropped           4
+Lost to host      2
+Lost from host    1
 ",
     );
 }
