@@ -167,8 +167,9 @@ impl<B: PacketBuf> Neighbours<B> {
             limits,
             slots: (0..entries).map(|_| None).collect(),
             free: (0..entries as u32).rev().collect(),
-            // Twice the room: a map at most half full never grows when removals have left marks.
-            index: HashMap::with_capacity(entries * 2),
+            // More than twice the room: a map that stays below half full is tidied in place, and never grows, when removals
+            // have left marks.
+            index: HashMap::with_capacity(entries * 2 + 2),
             timers: Timers::new(entries),
             held: Held::new(limits.held.min(1 << 24)),
             failed: Queue::default(),
