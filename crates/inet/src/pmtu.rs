@@ -29,7 +29,7 @@ impl PmtuCache {
     pub fn new(limit: usize) -> Self {
         let limit = limit.max(1);
         // Twice the room: removals then never make the map grow.
-        let entries = HashMap::with_capacity(limit * 2);
+        let entries = HashMap::with_capacity(limit * 2 + 2);
         Self { entries, order: Vec::with_capacity(limit), oldest: 0, limit }
     }
 
