@@ -6,6 +6,7 @@
 //! cost. CRC and Toeplitz are no substitute: their collisions hold under every key.
 
 use crate::Key;
+use crate::siphash::Sip;
 
 /// A key's hash in one table: its primary bucket and the tag that it has there. Good only for the table that made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -84,61 +85,14 @@ pub(crate) struct SipKey {
 
 impl SipKey {
     fn mix<K: Key>(&self, key: &K) -> u64 {
-        let mut state = SipState::new(*self);
+        let mut state = Sip::new(self.k0, self.k1);
         for at in 0..K::LANES {
             let [a, b, c, d] = key.lane(at).map(u64::from);
             state.absorb(a | b << 32);
             state.absorb(c | d << 32);
         }
-        state.finish(16 * K::LANES as u64)
-    }
-}
-
-/// SipHash-1-3 over whole words.
-struct SipState([u64; 4]);
-
-impl SipState {
-    fn new(SipKey { k0, k1 }: SipKey) -> SipState {
-        // "somepseudorandomlygeneratedbytes", as the paper has it.
-        SipState([
-            k0 ^ 0x736f_6d65_7073_6575,
-            k1 ^ 0x646f_7261_6e64_6f6d,
-            k0 ^ 0x6c79_6765_6e65_7261,
-            k1 ^ 0x7465_6462_7974_6573,
-        ])
-    }
-
-    #[inline]
-    fn round(&mut self) {
-        let [mut a, mut b, mut c, mut d] = self.0;
-        a = a.wrapping_add(b);
-        b = b.rotate_left(13) ^ a;
-        a = a.rotate_left(32);
-        c = c.wrapping_add(d);
-        d = d.rotate_left(16) ^ c;
-        a = a.wrapping_add(d);
-        d = d.rotate_left(21) ^ a;
-        c = c.wrapping_add(b);
-        b = b.rotate_left(17) ^ c;
-        c = c.rotate_left(32);
-        self.0 = [a, b, c, d];
-    }
-
-    #[inline]
-    fn absorb(&mut self, word: u64) {
-        self.0[3] ^= word;
-        self.round();
-        self.0[0] ^= word;
-    }
-
-    #[inline]
-    fn finish(mut self, len_bytes: u64) -> u64 {
-        self.absorb(len_bytes << 56);
-        self.0[2] ^= 0xff;
-        self.round();
-        self.round();
-        self.round();
-        self.0[0] ^ self.0[1] ^ self.0[2] ^ self.0[3]
+        state.absorb((16 * K::LANES as u64) << 56);
+        state.finish()
     }
 }
 
@@ -146,8 +100,9 @@ impl SipState {
 mod aes {
     //! The AES rounds. Constructed only after the processor was found to have them.
 
-    use super::{Hash, SipKey, SipState, scale, word};
+    use super::{Hash, scale, word};
     use crate::Key;
+    use crate::siphash::Sip;
     use std::arch::x86_64::{
         __m128i, _mm_aesenc_si128, _mm_cvtsi128_si64, _mm_extract_epi16, _mm_set_epi32, _mm_set_epi64x,
         _mm_xor_si128,
@@ -160,11 +115,12 @@ mod aes {
         /// Stretches the secret with SipHash. The caller has checked for AES.
         pub(super) fn derive(secret: &[u8; 32]) -> RoundKeys {
             let stretch = |at: u64| {
-                let mut state = SipState::new(SipKey { k0: word(secret, 0), k1: word(secret, 8) });
+                let mut state = Sip::new(word(secret, 0), word(secret, 8));
                 state.absorb(word(secret, 16));
                 state.absorb(word(secret, 24));
                 state.absorb(at);
-                state.finish(24)
+                state.absorb(24 << 56);
+                state.finish()
             };
             RoundKeys(std::array::from_fn(|at| [stretch(2 * at as u64), stretch(2 * at as u64 + 1)]))
         }

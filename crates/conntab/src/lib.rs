@@ -7,7 +7,7 @@
 //! | part | file | what it holds |
 //! | --- | --- | --- |
 //! | keys | `key.rs` | a packet's endpoints as plain words |
-//! | hash | `hash.rs` | a keyed hash: four AES rounds, or SipHash-1-3 where the processor has no AES |
+//! | hash | `hash.rs`, `siphash.rs` | a keyed hash: four AES rounds, or SipHash-1-3 where the processor has no AES |
 //! | bucket, index | `bucket.rs`, `index.rs` | one cache line of tags and slot numbers; primary and alternate bucket, one-level kicks |
 //! | slab | `slab.rs` | the connections, each with a generation, and the free list |
 //! | wheel | `wheel.rs` | when to look at a connection again |
@@ -29,6 +29,7 @@ mod key;
 mod keys;
 mod prefetch;
 mod region;
+pub mod siphash;
 mod slab;
 mod table;
 mod wheel;

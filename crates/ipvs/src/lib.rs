@@ -24,13 +24,14 @@ pub mod rng;
 mod schedule;
 pub mod scheduler;
 pub mod shared;
-mod siphash;
 pub mod snapshot;
 pub mod steering;
 pub mod table;
 pub mod timeouts;
 pub mod verdict;
 mod xmit;
+
+use conntab::siphash;
 
 pub use conntab::BuildError;
 pub use director::{Cursor, Director};

@@ -1,7 +1,7 @@
 //! SipHash-1-3 (Aumasson, Bernstein 2012): a keyed hash that clients cannot steer without the key.
 
 /// The 64-bit hash of `bytes` under `key`.
-pub(crate) fn siphash13(key: &[u8; 16], bytes: &[u8]) -> u64 {
+pub fn siphash13(key: &[u8; 16], bytes: &[u8]) -> u64 {
     let (k0, k1) = key.split_at(8);
     let mut sip = Sip::new(word(k0), word(k1));
     let mut chunks = bytes.chunks_exact(8);
@@ -20,10 +20,14 @@ fn word(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(padded)
 }
 
-struct Sip([u64; 4]);
+/// A hash in the making, a word at a time: the last word absorbed must carry the number of bytes, modulo 256, in its top byte.
+pub struct Sip([u64; 4]);
 
 impl Sip {
-    fn new(k0: u64, k1: u64) -> Self {
+    /// Begins a hash under the key whose little-endian halves are `k0` and `k1`.
+    #[inline]
+    pub fn new(k0: u64, k1: u64) -> Self {
+        // "somepseudorandomlygeneratedbytes", as the paper has it.
         Self([
             k0 ^ 0x736f_6d65_7073_6575,
             k1 ^ 0x646f_7261_6e64_6f6d,
@@ -32,13 +36,17 @@ impl Sip {
         ])
     }
 
-    fn absorb(&mut self, word: u64) {
+    /// Takes in eight bytes as a little-endian word.
+    #[inline]
+    pub fn absorb(&mut self, word: u64) {
         self.0[3] ^= word;
         self.round();
         self.0[0] ^= word;
     }
 
-    fn finish(mut self) -> u64 {
+    /// The hash.
+    #[inline]
+    pub fn finish(mut self) -> u64 {
         self.0[2] ^= 0xff;
         for _ in 0..3 {
             self.round();
@@ -46,6 +54,7 @@ impl Sip {
         self.0[0] ^ self.0[1] ^ self.0[2] ^ self.0[3]
     }
 
+    #[inline]
     fn round(&mut self) {
         let [mut a, mut b, mut c, mut d] = self.0;
         a = a.wrapping_add(b);
