@@ -16,6 +16,8 @@ use crate::outbox::Outbox;
 
 /// Timers and neighbour events that one turn handles at most.
 const TIMER_BUDGET: usize = 256;
+/// News of neighbours from fellow workers that one turn takes in at most.
+const LEARNED_BUDGET: usize = 64;
 
 pub(crate) struct Worker {
     pub(crate) id: WorkerId,
@@ -115,16 +117,19 @@ impl Worker {
 
     /// Looks at the mailbox: what fellows learned, then at most one request.
     fn post(&mut self, now_ms: u64) -> Asked {
-        let mailbox = Arc::clone(&self.mailbox);
-        while !mailbox.learned.is_empty() {
-            if let Some(learned) = mailbox.learned.pop() {
+        // Looking whether there is anything costs no read-modify-write; taking it does, and is rare.
+        for _ in 0..LEARNED_BUDGET {
+            if self.mailbox.learned.is_empty() {
+                break;
+            }
+            if let Some(learned) = self.mailbox.learned.pop() {
                 self.pipeline.learn(now_ms, learned, &mut self.outbox);
             }
         }
-        if mailbox.requests.is_empty() {
+        if self.mailbox.requests.is_empty() {
             return Asked::Nothing;
         }
-        match mailbox.requests.pop() {
+        match self.mailbox.requests.pop() {
             None => Asked::Nothing,
             Some(Request::Stop) => Asked::Stop,
             Some(request) => {
