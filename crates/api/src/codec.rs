@@ -123,6 +123,8 @@ mod tests {
                         address: "192.0.2.100".parse().unwrap(),
                         port: 80,
                         scheduler: crate::Scheduler::Wrr,
+                        scheduler_flags: Default::default(),
+                        maglev_table_size: None,
                         local_pool: None,
                     },
                 },

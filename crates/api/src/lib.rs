@@ -20,7 +20,7 @@ pub use client::{Client, ClientError};
 pub use error::{Diagnostic, Error, ErrorCode, Severity};
 pub use names::{
     AddrRange, Cidr, DestKey, Mac, Method, ParseError, PortRange, Protocol, RouteTarget, Scheduler,
-    ServiceKey,
+    SchedulerFlag, ServiceKey,
 };
 pub use reply::{
     AddressOrigin, AddressRole, AddressView, Applied, Change, ChangeKind, ConfigText, ConnCount, ConnFlags,

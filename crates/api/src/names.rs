@@ -37,7 +37,7 @@ macro_rules! serde_as_str {
     )+};
 }
 
-serde_as_str!(Protocol, Scheduler, Method, Cidr, RouteTarget, AddrRange, PortRange, Mac);
+serde_as_str!(Protocol, Scheduler, SchedulerFlag, Method, Cidr, RouteTarget, AddrRange, PortRange, Mac);
 
 macro_rules! word_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? } expected $expected:literal) => {
@@ -92,7 +92,41 @@ word_enum! {
         Lc = "lc",
         /// Weighted least connections.
         Wlc = "wlc",
-    } expected "`rr`, `wrr`, `lc` or `wlc`"
+        /// Shortest expected delay.
+        Sed = "sed",
+        /// Never queue.
+        Nq = "nq",
+        /// Weighted failover: the heaviest.
+        Fo = "fo",
+        /// Weighted overflow: the heaviest that has connections to spare.
+        Ovf = "ovf",
+        /// The less loaded of two drawn by weight.
+        Twos = "twos",
+        /// Source hashing.
+        Sh = "sh",
+        /// Destination hashing.
+        Dh = "dh",
+        /// Source hashing with Maglev's table, as Linux has it.
+        Mh = "mh",
+        /// Locality-based least connections.
+        Lblc = "lblc",
+        /// Locality-based least connections with replication.
+        Lblcr = "lblcr",
+        /// Maglev hashing by whole addresses, in a table of a chosen size.
+        Maglev = "maglev",
+        /// Consistent hashing on a ring.
+        Conhash = "conhash",
+    } expected "`rr`, `wrr`, `lc`, `wlc`, `sed`, `nq`, `fo`, `ovf`, `twos`, `sh`, `dh`, `mh`, `lblc`, `lblcr`, `maglev` or `conhash`"
+}
+
+word_enum! {
+    /// What a scheduler that hashes may be asked for.
+    SchedulerFlag {
+        /// `sh` and `mh`: another destination for a client whose own takes no connections.
+        Fallback = "fallback",
+        /// `sh` and `mh`: hash the client's port too; `maglev` and `conhash`: the whole 5-tuple.
+        Port = "port",
+    } expected "`fallback` or `port`"
 }
 
 word_enum! {
@@ -424,6 +458,9 @@ mod tests {
         }
         for word in Scheduler::WORDS {
             assert_eq!(round::<Scheduler>(word), *word);
+        }
+        for word in SchedulerFlag::WORDS {
+            assert_eq!(round::<SchedulerFlag>(word), *word);
         }
     }
 

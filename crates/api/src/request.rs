@@ -1,11 +1,13 @@
 //! What a client may ask.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::names::{
-    AddrRange, Cidr, DestKey, Mac, Method, PortRange, Protocol, RouteTarget, Scheduler, ServiceKey,
+    AddrRange, Cidr, DestKey, Mac, Method, PortRange, Protocol, RouteTarget, Scheduler, SchedulerFlag,
+    ServiceKey,
 };
 
 /// One request. In JSON `op` names it: `{"op":"service_add","service":{…}}`.
@@ -191,6 +193,12 @@ pub struct ServiceSpec {
     pub address: IpAddr,
     pub port: u16,
     pub scheduler: Scheduler,
+    /// Schedulers that have no use for a flag ignore it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub scheduler_flags: BTreeSet<SchedulerFlag>,
+    /// Places in the table of `maglev`, a prime; None: 65,537.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maglev_table_size: Option<u32>,
     /// Pool for FULLNAT destinations; None: the only pool there is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_pool: Option<String>,
@@ -208,6 +216,11 @@ impl ServiceSpec {
 pub struct ServiceEdit {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<Scheduler>,
+    /// All flags that it is to have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduler_flags: Option<BTreeSet<SchedulerFlag>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maglev_table_size: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_pool: Option<String>,
 }

@@ -6,12 +6,15 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use api::{Mac, Method, Protocol, Scheduler, ServiceKey};
+use api::{Mac, Method, Protocol, Scheduler, SchedulerFlag, ServiceKey, ServiceSpec};
 use inet::{
     Address, AddressRole, Iface, IfaceId, Net, NetConfig, NetError, PortIndex, Route, StaticNeighbour,
 };
 use ipvs::pool::Pools;
-use ipvs::{Dest, LocalPool, PoolId, SchedulerKind, ServiceTable, Settings, Snapshot, TableError, Timeouts};
+use ipvs::{
+    Dest, LocalPool, PoolId, SchedulerKind, SchedulerOptions, ServiceTable, Settings, Snapshot, TableError,
+    Timeouts,
+};
 use wire::ether::MacAddr;
 
 use crate::config::check::{PoolChoice, gateway_interface, pool_of};
@@ -191,7 +194,7 @@ fn service(
             port: spec.port,
         },
         scheduler: scheduler(spec.scheduler),
-        scheduler_options: ipvs::SchedulerOptions::default(),
+        scheduler_options: scheduler_options(spec),
         pool,
         dests: dests.collect::<Result<_, BuildError>>()?,
         epoch,
@@ -214,12 +217,32 @@ fn method(method: Method) -> ipvs::Method {
     }
 }
 
+fn scheduler_options(spec: &ServiceSpec) -> SchedulerOptions {
+    SchedulerOptions {
+        fallback: spec.scheduler_flags.contains(&SchedulerFlag::Fallback),
+        port: spec.scheduler_flags.contains(&SchedulerFlag::Port),
+        table_size: spec.maglev_table_size.unwrap_or(SchedulerOptions::default().table_size),
+    }
+}
+
 fn scheduler(scheduler: Scheduler) -> SchedulerKind {
     match scheduler {
         Scheduler::Rr => SchedulerKind::Rr,
         Scheduler::Wrr => SchedulerKind::Wrr,
         Scheduler::Lc => SchedulerKind::Lc,
         Scheduler::Wlc => SchedulerKind::Wlc,
+        Scheduler::Sed => SchedulerKind::Sed,
+        Scheduler::Nq => SchedulerKind::Nq,
+        Scheduler::Fo => SchedulerKind::Fo,
+        Scheduler::Ovf => SchedulerKind::Ovf,
+        Scheduler::Twos => SchedulerKind::Twos,
+        Scheduler::Sh => SchedulerKind::Sh,
+        Scheduler::Dh => SchedulerKind::Dh,
+        Scheduler::Mh => SchedulerKind::Mh,
+        Scheduler::Lblc => SchedulerKind::Lblc,
+        Scheduler::Lblcr => SchedulerKind::Lblcr,
+        Scheduler::Maglev => SchedulerKind::Maglev,
+        Scheduler::Conhash => SchedulerKind::Conhash,
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use api::{Change, ChangeKind, DestSpec, Error, ErrorCode};
+use api::{Change, ChangeKind, DestSpec, Error, ErrorCode, ServiceSpec};
 
 use crate::config::{Config, Service, route_prefix, to_toml};
 
@@ -213,6 +213,23 @@ fn one_service(changes: &mut Vec<Change>, old: &Service, new: &Service) {
     let mut details = Vec::new();
     if old.spec.scheduler != new.spec.scheduler {
         details.push(format!("scheduler {}", arrow(old.spec.scheduler, new.spec.scheduler)));
+    }
+    if old.spec.scheduler_flags != new.spec.scheduler_flags {
+        let words = |spec: &ServiceSpec| match &*spec
+            .scheduler_flags
+            .iter()
+            .map(|f| f.as_str())
+            .collect::<Vec<_>>()
+        {
+            [] => "none".to_owned(),
+            words => words.join(","),
+        };
+        details.push(format!("scheduler_flags {}", arrow(words(&old.spec), words(&new.spec))));
+    }
+    if old.spec.maglev_table_size != new.spec.maglev_table_size {
+        let size =
+            |spec: &ServiceSpec| spec.maglev_table_size.map_or("default".to_owned(), |size| size.to_string());
+        details.push(format!("maglev_table_size {}", arrow(size(&old.spec), size(&new.spec))));
     }
     if old.spec.local_pool != new.spec.local_pool {
         let name = |pool: &Option<String>| pool.clone().unwrap_or_else(|| "default".to_owned());

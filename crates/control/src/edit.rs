@@ -135,9 +135,12 @@ fn dest_index(service: &Service, key: &DestKey) -> Result<usize, Error> {
 }
 
 fn edit_service(service: &mut Service, edit: ServiceEdit) {
-    let ServiceEdit { scheduler, local_pool } = edit;
-    service.spec.scheduler = scheduler.unwrap_or(service.spec.scheduler);
-    service.spec.local_pool = local_pool.or(service.spec.local_pool.take());
+    let ServiceEdit { scheduler, scheduler_flags, maglev_table_size, local_pool } = edit;
+    let spec = &mut service.spec;
+    spec.scheduler = scheduler.unwrap_or(spec.scheduler);
+    spec.scheduler_flags = scheduler_flags.unwrap_or(std::mem::take(&mut spec.scheduler_flags));
+    spec.maglev_table_size = maglev_table_size.or(spec.maglev_table_size);
+    spec.local_pool = local_pool.or(spec.local_pool.take());
 }
 
 fn edit_dest(dest: &mut api::DestSpec, edit: DestEdit) {

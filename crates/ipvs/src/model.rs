@@ -174,7 +174,7 @@ pub struct SchedulerOptions {
     pub fallback: bool,
     /// sh and mh: hash the client's port too [sh-port, mh-port]; maglev and conhash: the whole 5-tuple.
     pub port: bool,
-    /// maglev: places in the table, at most 5,000,011; a number that is not prime stands for the next that is.
+    /// maglev: places in the table, within `MAGLEV_TABLE_SIZES`; a number that is not prime stands for the next that is.
     pub table_size: u32,
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use api::{
     AddrRange, AddressSpec, Cidr, DestSpec, Diagnostic, Mac, Method, NeighbourSpec, PortRange, Protocol,
-    RouteSpec, RouteTarget, Scheduler, ServiceSpec, Severity,
+    RouteSpec, RouteTarget, Scheduler, SchedulerFlag, ServiceSpec, Severity,
 };
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -393,6 +393,9 @@ fn service(s: &mut Section<'_, '_, '_>) -> Option<ServiceSpec> {
     let port = s.require("port", port, "a port from 1 to 65535");
     let scheduler = s.parsed::<Scheduler>("scheduler", Scheduler::EXPECTED);
     let scheduler_absent = s.raw("scheduler").is_none();
+    let scheduler_flags =
+        s.list("scheduler_flags", SchedulerFlag::EXPECTED, parse_str::<SchedulerFlag>).unwrap_or_default();
+    let maglev_table_size = s.int("maglev_table_size", 0..=u32::MAX);
     let local_pool = s.string("local_pool", "the name of a [[local_pool]]").map(String::from);
     let scheduler = if scheduler_absent { Some(Scheduler::Wlc) } else { scheduler };
     Some(ServiceSpec {
@@ -400,6 +403,8 @@ fn service(s: &mut Section<'_, '_, '_>) -> Option<ServiceSpec> {
         address: address?,
         port: port?,
         scheduler: scheduler?,
+        scheduler_flags: scheduler_flags.into_iter().collect(),
+        maglev_table_size,
         local_pool,
     })
 }

@@ -3,7 +3,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::{
-    AddrRange, Cidr, DestSpec, Method, Protocol, RouteSpec, RouteTarget, Scheduler, ServiceSpec, Severity,
+    AddrRange, Cidr, DestSpec, Method, Protocol, RouteSpec, RouteTarget, Scheduler, SchedulerFlag,
+    ServiceSpec, Severity,
 };
 use proptest::prelude::*;
 
@@ -222,8 +223,24 @@ fn every_error_says_what_was_found_and_what_was_expected() {
             "17:11: error: local_pool[1].addresses: found 192.0.2.200, which overlaps 192.0.2.199-192.0.2.201 of pool \"p\"",
         ),
         (
-            format!("{service}scheduler = 'sed'"),
-            "14:13: error: service[0].scheduler: found \"sed\", expected `rr`, `wrr`, `lc` or `wlc`",
+            format!("{service}scheduler = 'sad'"),
+            "14:13: error: service[0].scheduler: found \"sad\", expected `rr`, `wrr`, `lc`, `wlc`, `sed`, `nq`, `fo`, `ovf`, `twos`, `sh`, `dh`, `mh`, `lblc`, `lblcr`, `maglev` or `conhash`",
+        ),
+        (
+            format!("{service}scheduler = 'mh'\nscheduler_flags = ['port', 'mh-port']"),
+            "15:28: error: service[0].scheduler_flags: found \"mh-port\", expected `fallback` or `port`",
+        ),
+        (
+            format!("{service}scheduler_flags = ['port', 'fallback']"),
+            "14:19: warning: service[0].scheduler_flags: service tcp 192.0.2.1:80: found fallback, port, which wlc ignores",
+        ),
+        (
+            format!("{service}scheduler = 'conhash'\nscheduler_flags = ['port', 'fallback']"),
+            "15:19: warning: service[0].scheduler_flags: service tcp 192.0.2.1:80: found fallback, which conhash ignores",
+        ),
+        (
+            format!("{service}scheduler = 'maglev'\nmaglev_table_size = 65536"),
+            "15:21: error: service[0].maglev_table_size: service tcp 192.0.2.1:80: found 65536, expected a prime from 251 to 5000011",
         ),
         (
             "[[service]]\nprotocol='tcp'\naddress='192.0.2.1'\nport=99999".into(),
@@ -404,6 +421,8 @@ pub(crate) fn many_services(services: u32, dests: u32) -> Config {
                 address: vip(n),
                 port,
                 scheduler: Scheduler::Wlc,
+                scheduler_flags: Default::default(),
+                maglev_table_size: None,
                 local_pool: None,
             };
             Arc::new(Service { spec, dests: (1..=dests).map(dest).collect() })
@@ -432,9 +451,9 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn service()(address in address(), port in 1..=u16::MAX, tcp in any::<bool>(), scheduler in 0..4_usize, local_pool in proptest::option::of(word()), dests in proptest::collection::vec(dest(), 0..4)) -> Service {
+    fn service()(address in address(), port in 1..=u16::MAX, tcp in any::<bool>(), scheduler in 0..Scheduler::ALL.len(), flags in proptest::collection::btree_set(prop_oneof![Just(SchedulerFlag::Fallback), Just(SchedulerFlag::Port)], 0..3), size in proptest::option::of(prop_oneof![Just(251_u32), Just(65_537)]), local_pool in proptest::option::of(word()), dests in proptest::collection::vec(dest(), 0..4)) -> Service {
         let protocol = if tcp { Protocol::Tcp } else { Protocol::Udp };
-        Service { spec: ServiceSpec { protocol, address, port, scheduler: Scheduler::ALL[scheduler], local_pool }, dests }
+        Service { spec: ServiceSpec { protocol, address, port, scheduler: Scheduler::ALL[scheduler], scheduler_flags: flags, maglev_table_size: size, local_pool }, dests }
     }
 }
 

@@ -88,6 +88,10 @@ fn service(s: &Service, out: &mut String) -> fmt::Result {
     let spec = &s.spec;
     writeln!(out, "\n[[service]]\nprotocol = {}\naddress = {}", quote(spec.protocol), quote(spec.address))?;
     writeln!(out, "port = {}\nscheduler = {}", spec.port, quote(spec.scheduler))?;
+    if !spec.scheduler_flags.is_empty() {
+        writeln!(out, "scheduler_flags = {}", array(spec.scheduler_flags.iter().map(quote)))?;
+    }
+    optional(out, "maglev_table_size", spec.maglev_table_size)?;
     optional(out, "local_pool", spec.local_pool.as_deref().map(quote))?;
     for d in &s.dests {
         writeln!(out, "  [[service.destination]]\n  address = {}\n  port = {}", quote(d.address), d.port)?;

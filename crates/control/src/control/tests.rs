@@ -146,6 +146,8 @@ fn each_change_is_published_once_and_reported() {
     let cases: Vec<(String, &[&str])> = vec![
         (r#"{"op":"service_add","service":{"protocol":"tcp","address":"192.0.2.100","port":443,"scheduler":"rr"}}"#.into(), &["+ service tcp 192.0.2.100:443"]),
         (format!(r#"{{"op":"service_edit","service":{WEB},"edit":{{"scheduler":"lc"}}}}"#), &["~ service tcp 192.0.2.100:80: scheduler wrr → lc"]),
+        (format!(r#"{{"op":"service_edit","service":{WEB},"edit":{{"scheduler":"maglev","scheduler_flags":["port"],"maglev_table_size":1021}}}}"#), &["~ service tcp 192.0.2.100:80: scheduler lc → maglev, scheduler_flags none → port, maglev_table_size default → 1021"]),
+        (format!(r#"{{"op":"service_edit","service":{WEB},"edit":{{"scheduler_flags":[]}}}}"#), &["~ service tcp 192.0.2.100:80: scheduler_flags port → none"]),
         (format!(r#"{{"op":"dest_add","service":{WEB},"dest":{}}}"#, dest("10.0.2.13", 80)), &["+ destination 10.0.2.13:80 of tcp 192.0.2.100:80"]),
         (format!(r#"{{"op":"dest_edit","service":{WEB},"dest":{{"address":"10.0.2.13","port":80}},"edit":{{"weight":5,"method":"dr"}}}}"#), &["~ destination 10.0.2.13:80 of tcp 192.0.2.100:80: method nat → dr, weight 1 → 5"]),
         (format!(r#"{{"op":"dest_delete","service":{WEB},"dest":{{"address":"10.0.2.13","port":80}}}}"#), &["- destination 10.0.2.13:80 of tcp 192.0.2.100:80"]),
@@ -595,7 +597,7 @@ fn ten_thousand_services_start_and_change_quickly() {
     let key: ServiceKey = "tcp 203.0.0.0:1".parse().unwrap();
     let edit = Request::ServiceEdit {
         service: key,
-        edit: ServiceEdit { scheduler: Some(api::Scheduler::Rr), local_pool: None },
+        edit: ServiceEdit { scheduler: Some(api::Scheduler::Rr), ..Default::default() },
     };
     let begin = Instant::now();
     assert_eq!(control.change(edit).unwrap().changes.len(), 1);

@@ -5,11 +5,12 @@
 //! and leaves out destinations of weight 0. The order of adding makes no difference: two directors with the same destinations
 //! pick alike.
 
+use core::ops::RangeInclusive;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::{Flow, hash};
-use crate::math::next_prime;
+use crate::math::{is_prime, next_prime};
 use crate::{Dest, SchedulerOptions};
 
 const OFFSET_KEY: u64 = 1;
@@ -17,8 +18,13 @@ const SKIP_KEY: u64 = 2;
 /// Places to try for a flow whose destination takes no connections, before any destination will do.
 const PROBES: usize = 64;
 
-/// Places in the largest table: a prime.
-const MAX_SIZE: u32 = 5_000_011;
+/// How many places a table may have; both ends are prime.
+pub const MAGLEV_TABLE_SIZES: RangeInclusive<u32> = 251..=5_000_011;
+
+/// Whether a table may have this many places: as its orders of places ask for, it is a prime.
+pub fn is_maglev_table_size(size: u32) -> bool {
+    MAGLEV_TABLE_SIZES.contains(&size) && is_prime(size)
+}
 
 /// The index of the destination in each place.
 #[derive(Clone, Debug)]
@@ -43,7 +49,9 @@ impl Order {
 impl Table {
     /// `None` if no destination has weight. Takes time in the order of size times the logarithm of size.
     pub(super) fn build(dests: &[Dest], options: &SchedulerOptions) -> Option<Self> {
-        let size = u64::from(next_prime(options.table_size.clamp(2, MAX_SIZE)));
+        let size = u64::from(next_prime(
+            options.table_size.clamp(*MAGLEV_TABLE_SIZES.start(), *MAGLEV_TABLE_SIZES.end()),
+        ));
         let weighty = dests.iter().enumerate().filter(|(_, dest)| dest.weight > 0);
         let mut orders: Vec<Order> = weighty
             .map(|(index, dest)| Order {

@@ -46,6 +46,7 @@ use std::sync::Arc;
 
 use self::change::Change;
 pub use self::flow::Flow;
+pub use self::maglev::{MAGLEV_TABLE_SIZES, is_maglev_table_size};
 use self::overload::Overload;
 pub(crate) use self::prepared::Prepared;
 use crate::shared::{Load, total_load};

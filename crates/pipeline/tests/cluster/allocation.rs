@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use inet::{IfaceId, Learned, NeighLimits, PortIndex};
-use ipvs::{Director, Limits, Method, Protocol, WorkerId, WorkerShared};
+use ipvs::{Director, Limits, Method, Protocol, SchedulerKind, WorkerId, WorkerShared};
 use pipeline::{Counters, Pipeline, PipelineLimits, Ports};
 use wire::testing::{Frame, info};
 use wire::{Family, PacketBuf, VecBuf, tcp};
@@ -86,9 +86,13 @@ struct Bench {
 
 impl Bench {
     fn new(workers: u16) -> Self {
+        Self::of(&Site::new(workers), workers)
+    }
+
+    fn of(site: &Site, workers: u16) -> Self {
         let limits = Limits { connections: 4096, services: 64, dests: 256, ..Limits::default() };
         let shared: Vec<_> = (0..workers).map(|_| Arc::new(WorkerShared::new(&limits))).collect();
-        let snapshot = Site::new(workers).snapshot(None);
+        let snapshot = site.snapshot(None);
         let director = Director::new(WorkerId(0), &limits, snapshot, shared, 1).expect("memory");
         let limits = PipelineLimits { neighbours: NeighLimits::default(), icmp_per_second: 0 };
         let pipeline = Pipeline::new(WorkerId(0), director, limits, Arc::new(Counters::default()), 1);
@@ -123,6 +127,22 @@ fn connections_are_made_and_served_without_an_allocation() {
                     serve(&mut bench, family, protocol, method, n);
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn every_scheduler_picks_without_an_allocation() {
+    for scheduler in SchedulerKind::ALL {
+        let mut site = Site::new(1);
+        for family in FAMILIES {
+            let service = site.service(family, Protocol::Tcp, Method::Fullnat);
+            service.scheduler = scheduler;
+            service.dests.iter_mut().for_each(|dest| dest.weight = 100);
+        }
+        let mut bench = Bench::of(&site, 1);
+        for family in FAMILIES {
+            (0..40).for_each(|n| serve(&mut bench, family, Protocol::Tcp, Method::Fullnat, n));
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use api::{DestEdit, DestSpec, Method, Protocol, Request, Scheduler, ServiceEdit, ServiceSpec};
+use api::{
+    DestEdit, DestSpec, Method, Protocol, Request, Scheduler, SchedulerFlag, ServiceEdit, ServiceSpec,
+};
 use clap::{Args, Subcommand};
 
 use super::Action;
@@ -40,6 +42,12 @@ The address need not be on an interface yet; until it is (`addr add`), clients d
         /// How it picks the destination of a new connection.
         #[arg(short, long, default_value = "wlc", value_parser = words::scheduler())]
         scheduler: Scheduler,
+        /// What a scheduler that hashes is asked for, separated by commas.
+        #[arg(short = 'b', long, value_name = "FLAGS", value_delimiter = ',', value_parser = words::scheduler_flag())]
+        sched_flags: Vec<SchedulerFlag>,
+        /// Places in the table of maglev: a prime; default: 65537.
+        #[arg(long, value_name = "PRIME")]
+        table_size: Option<u32>,
         /// Pool of local addresses for FULLNAT destinations; default: the only pool there is.
         #[arg(long, value_name = "POOL")]
         pool: Option<String>,
@@ -77,6 +85,12 @@ pub struct ServiceChange {
     /// How it picks the destination of a new connection.
     #[arg(short, long, value_parser = words::scheduler())]
     scheduler: Option<Scheduler>,
+    /// What a scheduler that hashes is asked for from now on, separated by commas.
+    #[arg(short = 'b', long, value_name = "FLAGS", value_delimiter = ',', value_parser = words::scheduler_flag())]
+    sched_flags: Option<Vec<SchedulerFlag>>,
+    /// Places in the table of maglev: a prime.
+    #[arg(long, value_name = "PRIME")]
+    table_size: Option<u32>,
     /// Pool of local addresses for FULLNAT destinations.
     #[arg(long, value_name = "POOL")]
     pool: Option<String>,
@@ -89,13 +103,32 @@ impl ServiceVerb {
             ServiceVerb::Show(service) => {
                 Action::ask_for(Request::ServiceShow { service: service.key() }, View::Details)
             }
-            ServiceVerb::Add { service: ServiceArgs { protocol, service }, scheduler, pool } => {
+            ServiceVerb::Add {
+                service: ServiceArgs { protocol, service },
+                scheduler,
+                sched_flags,
+                table_size,
+                pool,
+            } => {
                 let (address, port) = (service.ip(), service.port());
-                let service = ServiceSpec { protocol, address, port, scheduler, local_pool: pool };
+                let service = ServiceSpec {
+                    protocol,
+                    address,
+                    port,
+                    scheduler,
+                    scheduler_flags: sched_flags.into_iter().collect(),
+                    maglev_table_size: table_size,
+                    local_pool: pool,
+                };
                 Action::ask(Request::ServiceAdd { service })
             }
-            ServiceVerb::Edit { service, change: ServiceChange { scheduler, pool } } => {
-                let edit = ServiceEdit { scheduler, local_pool: pool };
+            ServiceVerb::Edit { service, change } => {
+                let edit = ServiceEdit {
+                    scheduler: change.scheduler,
+                    scheduler_flags: change.sched_flags.map(|flags| flags.into_iter().collect()),
+                    maglev_table_size: change.table_size,
+                    local_pool: change.pool,
+                };
                 Action::ask(Request::ServiceEdit { service: service.key(), edit })
             }
             ServiceVerb::Del(service) => Action::ask(Request::ServiceDelete { service: service.key() }),

@@ -48,6 +48,18 @@ fn services_and_destinations() {
             r#"{"op":"service_add","service":{"protocol":"udp","address":"2001:db8::100","port":53,"scheduler":"rr","local_pool":"lan"}}"#.into(),
         ),
         (
+            "service add tcp 192.0.2.100:80 -s mh -b port,fallback",
+            r#"{"op":"service_add","service":{"protocol":"tcp","address":"192.0.2.100","port":80,"scheduler":"mh","scheduler_flags":["fallback","port"]}}"#.into(),
+        ),
+        (
+            "service add tcp 192.0.2.100:80 -s maglev --table-size 1021",
+            r#"{"op":"service_add","service":{"protocol":"tcp","address":"192.0.2.100","port":80,"scheduler":"maglev","maglev_table_size":1021}}"#.into(),
+        ),
+        (
+            "service edit tcp 192.0.2.100:80 -b port",
+            format!(r#"{{"op":"service_edit","service":{WEB},"edit":{{"scheduler_flags":["port"]}}}}"#),
+        ),
+        (
             "service edit tcp 192.0.2.100:80 --scheduler lc",
             format!(r#"{{"op":"service_edit","service":{WEB},"edit":{{"scheduler":"lc"}}}}"#),
         ),
@@ -212,7 +224,11 @@ fn mistakes_are_one_line_that_says_what_was_expected() {
             "service add tcp 2001:db8::1:80",
             "invalid value '2001:db8::1:80' for '<ADDR:PORT>': expected ADDR:PORT",
         ),
-        ("service add tcp 192.0.2.1:80 -s mh", "[possible values: rr, wrr, lc, wlc]"),
+        (
+            "service add tcp 192.0.2.1:80 -s hm",
+            "[possible values: rr, wrr, lc, wlc, sed, nq, fo, ovf, twos, sh, dh, mh, lblc, lblcr, maglev, conhash]",
+        ),
+        ("service add tcp 192.0.2.1:80 -s mh -b mh-port", "[possible values: fallback, port]"),
         ("service edit tcp 192.0.2.1:80", "the following required arguments were not provided: <--scheduler"),
         ("service zero tcp", "the following required arguments were not provided: <ADDR:PORT>"),
         (

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use api::{DestKey, Method, ParseError, Protocol, Scheduler, ServiceKey};
+use api::{DestKey, Method, ParseError, Protocol, Scheduler, SchedulerFlag, ServiceKey};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
@@ -78,9 +78,32 @@ pub fn scheduler() -> impl TypedValueParser<Value = Scheduler> {
             Scheduler::Wrr => "weighted round robin",
             Scheduler::Lc => "least connections",
             Scheduler::Wlc => "weighted least connections",
+            Scheduler::Sed => "shortest expected delay",
+            Scheduler::Nq => "never queue: an idle server, else sed",
+            Scheduler::Fo => "failover: always the heaviest",
+            Scheduler::Ovf => "overflow: the heaviest until it has more connections than weight",
+            Scheduler::Twos => "the less loaded of two drawn by weight",
+            Scheduler::Sh => "source hashing",
+            Scheduler::Dh => "destination hashing",
+            Scheduler::Mh => "source hashing with Maglev's table, as Linux has it",
+            Scheduler::Lblc => "locality-based least connections",
+            Scheduler::Lblcr => "lblc with a set of servers for each address",
+            Scheduler::Maglev => "Maglev hashing in a table of a chosen size",
+            Scheduler::Conhash => "consistent hashing on a ring",
         })
     };
     PossibleValuesParser::new(Scheduler::ALL.iter().map(value)).try_map(|word| word.parse::<Scheduler>())
+}
+
+pub fn scheduler_flag() -> impl TypedValueParser<Value = SchedulerFlag> {
+    let value = |flag: &SchedulerFlag| {
+        PossibleValue::new(flag.as_str()).help(match flag {
+            SchedulerFlag::Fallback => "sh, mh: another server where the client's takes no connections",
+            SchedulerFlag::Port => "sh, mh: hash the client's port too; maglev, conhash: the whole 5-tuple",
+        })
+    };
+    PossibleValuesParser::new(SchedulerFlag::ALL.iter().map(value))
+        .try_map(|word| word.parse::<SchedulerFlag>())
 }
 
 pub fn method() -> impl TypedValueParser<Value = Method> {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use api::{DestView, ServiceView, Traffic};
+use api::{DestView, ServiceSpec, ServiceView, Traffic};
 
 use super::or_none;
 use crate::table::{Table, pairs};
@@ -19,7 +19,7 @@ pub fn list(services: &[ServiceView]) -> String {
         let spec = &service.spec;
         let at = SocketAddr::new(spec.address, spec.port).to_string();
         let pool = spec.local_pool.as_deref().unwrap_or_default();
-        table.row([spec.protocol.as_str(), &at, spec.scheduler.as_str(), "", "", "", pool]);
+        table.row([spec.protocol.as_str(), &at, &scheduler(spec), "", "", "", pool]);
         for dest in &service.destinations {
             table.row([
                 "  ->",
@@ -34,6 +34,14 @@ pub fn list(services: &[ServiceView]) -> String {
     table.take()
 }
 
+/// The scheduler, with its flags as `ipvsadm` shows them.
+fn scheduler(spec: &ServiceSpec) -> String {
+    let flags: Vec<&str> = spec.scheduler_flags.iter().map(|flag| flag.as_str()).collect();
+    let flags = if flags.is_empty() { String::new() } else { format!(" ({})", flags.join(",")) };
+    let size = spec.maglev_table_size.map(|size| format!(" table {size}")).unwrap_or_default();
+    format!("{}{flags}{size}", spec.scheduler)
+}
+
 /// `service show`: all that is known.
 pub fn details(services: &[ServiceView]) -> String {
     let one = |service: &ServiceView| {
@@ -41,7 +49,7 @@ pub fn details(services: &[ServiceView]) -> String {
         let head = pairs([
             ("Service", spec.key().to_string()),
             ("Id", service.id.to_string()),
-            ("Scheduler", spec.scheduler.to_string()),
+            ("Scheduler", scheduler(spec)),
             ("Local pool", or_none(spec.local_pool.as_ref())),
             ("Connections", traffic.connections.to_string()),
             ("Packets in", traffic.packets_in.to_string()),

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use api::{DestSpec, Method, Severity};
+use api::{DestSpec, Method, Scheduler, SchedulerFlag, ServiceSpec, Severity};
 
 use super::network::pool_with;
 use super::{Checker, is_usable};
@@ -48,6 +48,9 @@ impl Checker<'_> {
                 before.as_ref().is_some_and(|before| before.addresses.contains(&service.spec.address));
             if !is_known || had_address {
                 self.service_without_address(i, service, &own);
+            }
+            if !is_known {
+                self.scheduler(place, &format!("service {key}"), &service.spec);
             }
             self.service(i, service, &own);
         }
@@ -102,6 +105,32 @@ impl Checker<'_> {
                 self.error(IssueKind::Exists, place, subject.clone(), message);
             }
             self.destination(place, service, dest, own);
+        }
+    }
+
+    fn scheduler(&mut self, place: Place, subject: &str, spec: &ServiceSpec) {
+        let sizes = ipvs::scheduler::MAGLEV_TABLE_SIZES;
+        if let Some(size) = spec.maglev_table_size
+            && !ipvs::scheduler::is_maglev_table_size(size)
+        {
+            let message = format!("found {size}, expected a prime from {} to {}", sizes.start(), sizes.end());
+            self.error(IssueKind::Invalid, place.key("maglev_table_size"), subject.to_owned(), message);
+        }
+        let uses = |flag: &SchedulerFlag| match spec.scheduler {
+            Scheduler::Sh | Scheduler::Mh => true,
+            Scheduler::Maglev | Scheduler::Conhash => *flag == SchedulerFlag::Port,
+            _ => false,
+        };
+        let ignored = spec.scheduler_flags.iter().filter(|flag| !uses(flag)).map(|flag| flag.as_str());
+        let ignored = ignored.collect::<Vec<_>>().join(", ");
+        if !ignored.is_empty() {
+            self.issues.push(Issue {
+                severity: Severity::Warning,
+                place: place.key("scheduler_flags"),
+                subject: subject.to_owned(),
+                kind: IssueKind::Invalid,
+                message: format!("found {ignored}, which {} ignores", spec.scheduler),
+            });
         }
     }
 
