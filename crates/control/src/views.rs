@@ -210,3 +210,19 @@ pub fn drops(samples: &[WorkerSample], host: HostCounters) -> Vec<DropView> {
     ];
     DropReason::ALL.iter().map(view).chain(lost.into_iter().map(between)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HELP: &str = include_str!("../../../docs/troubleshooting.md");
+
+    #[test]
+    fn the_page_for_trouble_names_every_drop_reason() {
+        let (_, reasons) = HELP.split_once("## Drop reasons").unwrap();
+        let words: HashSet<&str> = reasons.split('`').skip(1).step_by(2).collect();
+        let drops = drops(&[], HostCounters::default());
+        let missing: Vec<_> = drops.iter().filter(|drop| !words.contains(drop.reason.as_str())).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+}
