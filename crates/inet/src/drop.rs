@@ -87,6 +87,7 @@ drop_reasons! {
     TxRingFull, "tx_ring_full", "The port's transmit queue is full.";
     HostRingFull, "host_ring_full", "The ring to the host's kernel is full.";
     HostPortAbsent, "host_port_absent", "For the host's kernel, but the port has no exception interface.";
+    HostToOwn, "host_to_own", "From the host's kernel to an address of rvs: the host cannot be a client of its own services.";
     NoMbuf, "no_mbuf", "No packet buffer was free.";
     Shutdown, "shutdown", "Held or queued when the worker stopped.";
 }

@@ -2,12 +2,14 @@
 //!
 //! | hook | steps, in order |
 //! | --- | --- |
-//! | LOCAL_IN, LOCAL_OUT | output [ip_vs_out], then input [ip_vs_in]; ICMP: out_icmp, then in_icmp |
+//! | LOCAL_IN | output [ip_vs_out], then input [ip_vs_in]; ICMP: out_icmp, then in_icmp |
+//! | LOCAL_OUT | ICMP: out_icmp, then in_icmp |
 //! | FORWARD | forward_icmp [ip_vs_forward_icmp] at 99, then output [ip_vs_out] at 100 |
 //! | POST_ROUTING | what a step handled gets a verdict that ends the packet's way here, so there is nothing to stop |
 //!
 //! The order at LOCAL_IN is that of Linux 6.1: a reply is recognised before a request. Without any service there are no
-//! hooks, as in Linux, where the first service registers them and the last one takes them away.
+//! hooks, as in Linux, where the first service registers them and the last one takes them away. Other than in Linux, the host
+//! is neither client nor destination of a service: only errors that the director makes itself pass LOCAL_OUT.
 
 use conntab::{Direction, Key4, Key6};
 use inet::{DropReason, IfaceId};
@@ -24,7 +26,7 @@ pub(crate) enum Hook {
     LocalIn,
     /// Passing through.
     Forward,
-    /// Sent by this host.
+    /// An ICMP error made here.
     LocalOut,
 }
 
@@ -87,7 +89,7 @@ impl Director {
         self.at(now_ms, Hook::Forward, packet, info)
     }
 
-    /// LOCAL_OUT: a packet that the host itself sends.
+    /// LOCAL_OUT: an ICMP error that was made here about a packet as it left the director.
     pub fn local_out<B: PacketBuf>(&mut self, now_ms: u64, packet: &mut B, info: &PacketInfo) -> Verdict {
         self.at(now_ms, Hook::LocalOut, packet, info)
     }
@@ -131,8 +133,8 @@ impl Core {
         info: &PacketInfo,
     ) -> Verdict {
         match (context.hook, Kind::of(info)) {
-            (_, Kind::Other) => Verdict::Accept,
-            (Hook::LocalIn | Hook::LocalOut, Kind::Balanced(protocol)) => {
+            (_, Kind::Other) | (Hook::LocalOut, Kind::Balanced(_)) => Verdict::Accept,
+            (Hook::LocalIn, Kind::Balanced(protocol)) => {
                 if info.fragment != Fragment::No {
                     return self.fragment::<K>(context, packet.bytes(), info, protocol);
                 }

@@ -90,24 +90,16 @@ impl<B: PacketBuf> Pipeline<B> {
         }
     }
 
-    /// A frame that the host's kernel sends through the exception port of `port`.
-    pub fn receive_from_host(
-        &mut self,
-        now_ms: u64,
-        port: PortIndex,
-        mut packet: B,
-        out: &mut impl Ports<B>,
-    ) {
+    /// A frame that the host's kernel sends through the exception port of `port`: complete for its link as it is. The host
+    /// is no client of rvs's services: between two addresses of rvs's own nothing can come back.
+    pub fn receive_from_host(&mut self, port: PortIndex, packet: B, out: &mut impl Ports<B>) {
         self.counters.from_host.add(1);
-        let info = match parse(packet.bytes()) {
-            Ok(Parsed::Ip(info)) => info,
-            // Complete for its link as it is: ARP, VRRP, LLDP.
-            _ => return out.tx(port, packet),
-        };
-        let iface = self.director.snapshot().net.iface_of(port, None);
-        match (self.director.local_out(now_ms, &mut packet, &info), iface) {
-            (Verdict::Accept | Verdict::Stop, _) | (_, None) => out.tx(port, packet),
-            (verdict, Some(iface)) => self.settle(now_ms, verdict, iface, packet, out),
+        let own = |addr| self.director.snapshot().net.own(addr).is_some();
+        match parse(packet.bytes()) {
+            Ok(Parsed::Ip(info)) if own(info.src(packet.bytes())) && own(info.dst(packet.bytes())) => {
+                self.counters.discard(DropReason::HostToOwn)
+            }
+            _ => out.tx(port, packet),
         }
     }
 

@@ -159,7 +159,7 @@ impl Cluster {
     /// The host's kernel sends a frame through the exception port of `port`.
     pub fn host_sends(&mut self, port: PortIndex, frame: &[u8]) -> Sent {
         let Worker { pipeline, ports } = &mut self.workers[0];
-        pipeline.receive_from_host(self.now_ms, port, VecBuf::new(frame), ports);
+        pipeline.receive_from_host(port, VecBuf::new(frame), ports);
         self.settle()
     }
 
@@ -198,7 +198,7 @@ impl Cluster {
         self.settle()
     }
 
-    /// Forgets connections, or those of one service; returns how many there were.
+    /// Forgets connections, or those of one service, page by page; returns how many there were.
     pub fn flush_connections(&mut self, service: Option<ServiceId>) -> usize {
         self.workers.iter_mut().map(|worker| worker.pipeline.flush_connections(service)).sum()
     }
