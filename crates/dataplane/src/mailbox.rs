@@ -30,8 +30,13 @@ pub(crate) enum Request {
     Apply(Arc<Snapshot>, Sender<Arc<Snapshot>>),
     /// List connections from a cursor on, visiting at most so many.
     Connections { from: Cursor, budget: usize, answer: Sender<ConnectionPage> },
-    /// Forget connections, of one service or all; how many.
-    FlushConnections(Option<ServiceId>, Sender<usize>),
+    /// Forget connections, of one service or all, from a cursor on, visiting at most so many; how many, and where to go on.
+    FlushConnections {
+        service: Option<ServiceId>,
+        from: Cursor,
+        budget: usize,
+        answer: Sender<(usize, Option<Cursor>)>,
+    },
     /// List neighbours.
     Neighbours(Sender<Vec<NeighbourView>>),
     /// Forget what was learned about neighbours, of one interface or all.

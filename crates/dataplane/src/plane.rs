@@ -23,7 +23,7 @@ use crate::threads::{Alarm, Threads, join, spawn_exception, spawn_worker};
 
 /// How long the control core waits for a worker: far more than a turn can take.
 pub const PATIENCE: Duration = Duration::from_secs(5);
-/// Connections that a worker visits for one page of a listing.
+/// Connections that a worker visits for one page of a listing or a flush.
 const PAGE: usize = 4096;
 
 /// A port as it came up, and what its driver counts.
@@ -135,9 +135,20 @@ impl Plane {
         self.ask(worker, |answer| Request::Connections { from, budget: PAGE, answer })
     }
 
-    /// Forgets all connections, or those of one service; returns how many there were.
+    /// Forgets all connections, or those of one service; returns how many there were. In pages, so that packets go on
+    /// meanwhile: one of a connection that has just been forgotten may begin another, which stays or goes.
     pub fn flush_connections(&self, service: Option<ServiceId>) -> Result<usize, PlaneError> {
-        Ok(self.ask_all(|answer| Request::FlushConnections(service, answer))?.into_iter().sum())
+        let mut flushed = 0;
+        for worker in (0..self.mailboxes.len() as u16).map(WorkerId) {
+            let mut cursor = Some(Cursor::default());
+            while let Some(from) = cursor {
+                let request = |answer| Request::FlushConnections { service, from, budget: PAGE, answer };
+                let (count, next) = self.ask(worker, request)?;
+                flushed += count;
+                cursor = next;
+            }
+        }
+        Ok(flushed)
     }
 
     /// What each worker knows of its neighbours.

@@ -150,8 +150,8 @@ impl Worker {
                 let next = self.pipeline.director().list(now_ms, from, budget, |view| connections.push(view));
                 let _ = answer.send(ConnectionPage { connections, next });
             }
-            Request::FlushConnections(service, answer) => {
-                let _ = answer.send(self.pipeline.flush_connections(service));
+            Request::FlushConnections { service, from, budget, answer } => {
+                let _ = answer.send(self.pipeline.flush_connections(service, from, budget));
             }
             Request::Neighbours(answer) => {
                 let _ = answer.send(self.pipeline.neighbours(now_ms));

@@ -31,9 +31,6 @@ use crate::link::Link;
 use crate::martian;
 use crate::ports::Ports;
 
-/// Connections that one step of a flush visits.
-const FLUSH_CHUNK: usize = 4096;
-
 /// One worker's packet path, generic over what carries a packet.
 pub struct Pipeline<B: PacketBuf> {
     worker: WorkerId,
@@ -359,17 +356,20 @@ impl<B: PacketBuf> Pipeline<B> {
         self.link.neighbours.flush(iface);
     }
 
-    /// Forgets all connections, or those of one service; returns how many there were.
-    pub fn flush_connections(&mut self, service: Option<ServiceId>) -> usize {
+    /// Forgets connections, all or those of one service, in the next `budget` places of the tables from `from` on. Returns
+    /// how many there were, and where to go on: nowhere after the last place.
+    pub fn flush_connections(
+        &mut self,
+        service: Option<ServiceId>,
+        from: Cursor,
+        budget: usize,
+    ) -> (usize, Option<Cursor>) {
         let before = self.director.connections();
-        let mut cursor = Some(Cursor::default());
-        while let Some(at) = cursor {
-            cursor = match service {
-                Some(service) => self.director.flush_service(service, at, FLUSH_CHUNK),
-                None => self.director.flush(at, FLUSH_CHUNK),
-            };
-        }
-        before - self.director.connections()
+        let next = match service {
+            Some(service) => self.director.flush_service(service, from, budget),
+            None => self.director.flush(from, budget),
+        };
+        (before - self.director.connections(), next)
     }
 
     /// Lets go of every packet that waits: for a worker that stops.

@@ -200,7 +200,16 @@ impl Cluster {
 
     /// Forgets connections, or those of one service, page by page; returns how many there were.
     pub fn flush_connections(&mut self, service: Option<ServiceId>) -> usize {
-        self.workers.iter_mut().map(|worker| worker.pipeline.flush_connections(service)).sum()
+        let mut flushed = 0;
+        for worker in &mut self.workers {
+            let mut cursor = Some(Cursor::default());
+            while let Some(from) = cursor {
+                let (count, next) = worker.pipeline.flush_connections(service, from, 100);
+                flushed += count;
+                cursor = next;
+            }
+        }
+        flushed
     }
 
     /// Forgets learned neighbours, or those of one interface.

@@ -1,7 +1,7 @@
 //! What happens when there is no more: connections, destinations, time; and fragments, which are not gathered.
 
 use inet::DropReason;
-use ipvs::DestId;
+use ipvs::{Cursor, DestId};
 use wire::tcp;
 
 use crate::lab::Lab;
@@ -65,8 +65,15 @@ fn a_flush_ends_all_connections() {
         }
     }
     assert_eq!((lab.connections().len(), lab.connection_count()), (100, 100));
-    assert_eq!(lab.pipeline.flush_connections(None), 100);
-    assert_eq!(lab.connection_count(), 0);
+    let (mut cursor, mut flushed, mut pages) = (Some(Cursor::default()), 0, 0);
+    while let Some(from) = cursor {
+        let (count, next) = lab.pipeline.flush_connections(None, from, 8);
+        assert!(count <= 8, "no more than were to be visited");
+        assert_eq!(lab.connection_count(), 100 - flushed - count);
+        (cursor, flushed, pages) = (next, flushed + count, pages + 1);
+    }
+    assert_eq!((lab.connection_count(), flushed), (0, 100));
+    assert!(pages >= 2 * 1000 / 8, "both tables, a page at a time: {pages}");
     for dest in [0, 2] {
         assert_eq!(lab.shared.dest(DestId(dest)).expect("counters").refs(), 0);
     }
