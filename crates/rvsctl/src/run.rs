@@ -102,6 +102,7 @@ fn list_connections(
         }
     });
     if let Err(error) = answer {
+        out.write_all(list.broken().as_bytes()).map_err(Failure::Output)?;
         return refused(Failure::of_client(error, None), json && list.is_untouched(), out);
     }
     written.and_then(|()| out.write_all(list.end().as_bytes())).map_err(Failure::Output)

@@ -5,14 +5,21 @@ use api::{ConnFlags, ConnView};
 use super::or_none;
 use crate::table::Table;
 
-/// A list that is written while it arrives. Columns have room for IPv4 from the start and widen when they must.
+/// So many connections are looked at before the first is written: a list that somebody reads has the same columns from its
+/// first line to its last.
+const HELD_BACK: usize = 4096;
+
+/// A list that is written while it arrives. Columns have room for IPv4 from the start, and for the longest of what is held
+/// back; behind that they widen when they must.
 #[derive(Debug)]
 pub enum Connections {
-    Table(Table),
-    /// As [`api::Reply::Connections`] is written; whether a connection has been.
-    Json {
-        begun: bool,
+    Table {
+        table: Table,
+        /// Connections so far.
+        seen: usize,
     },
+    /// As [`api::Reply::Connections`] is written; whether a connection has been.
+    Json { begun: bool },
 }
 
 impl Connections {
@@ -35,7 +42,8 @@ impl Connections {
         ]);
         let endpoint = "255.255.255.255:65535".len();
         let table = (3..=6).fold(table, |table, column| table.widen(column, endpoint));
-        Connections::Table(table.widen(2, "ESTABLISHED".len()).widen(7, "fullnat".len()))
+        let table = table.widen(2, "ESTABLISHED".len()).widen(7, "fullnat".len());
+        Connections::Table { table, seen: 0 }
     }
 
     /// Whether nothing has been written yet.
@@ -43,12 +51,13 @@ impl Connections {
         matches!(self, Connections::Json { begun: false })
     }
 
-    /// The text of further connections.
+    /// The text of further connections, as far as it is not held back.
     pub fn part(&mut self, connections: &[ConnView]) -> String {
         match self {
-            Connections::Table(table) => {
+            Connections::Table { table, seen } => {
                 connections.iter().for_each(|connection| table.row(cells(connection)));
-                table.take()
+                *seen += connections.len();
+                if *seen < HELD_BACK { String::new() } else { table.take() }
             }
             Connections::Json { begun } => {
                 let mut text = String::new();
@@ -62,10 +71,18 @@ impl Connections {
         }
     }
 
-    /// What comes after the last connection.
-    pub fn end(&self) -> String {
+    /// What is held back of a list that broke off.
+    pub fn broken(&mut self) -> String {
         match self {
-            Connections::Table(_) => String::new(),
+            Connections::Table { table, seen: 1.. } => table.take(),
+            Connections::Table { .. } | Connections::Json { .. } => String::new(),
+        }
+    }
+
+    /// What comes after the last connection.
+    pub fn end(&mut self) -> String {
+        match self {
+            Connections::Table { table, .. } => table.take(),
             Connections::Json { begun } => format!("{}]}}\n", if *begun { "" } else { START }),
         }
     }
@@ -91,4 +108,49 @@ fn cells(connection: &ConnView) -> [String; 11] {
         connection.worker.to_string(),
         flags.join(","),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection(client: &str) -> ConnView {
+        ConnView {
+            worker: 0,
+            protocol: api::Protocol::Tcp,
+            client: client.parse().unwrap(),
+            service: "192.0.2.100:80".parse().unwrap(),
+            local: None,
+            destination: "10.0.2.11:80".parse().unwrap(),
+            method: api::Method::Dr,
+            state: "ESTABLISHED".into(),
+            expires_in_ms: 900_000,
+            packets_in: 1,
+            flags: ConnFlags::default(),
+        }
+    }
+
+    #[test]
+    fn a_long_address_in_a_later_part_moves_no_column() {
+        let long = "[2001:db8:1111:2222:3333:4444:5555:6666]:40000";
+        let mut list = Connections::new(false);
+        let parts = [connection("198.51.100.7:40000"), connection(long)].map(|c| list.part(&[c]));
+        let text = parts.concat() + &list.end();
+        let at: Vec<Option<usize>> = text.lines().skip(1).map(|line| line.find("192.0.2.100:80")).collect();
+        assert_eq!((at.len(), at[0].is_some(), at[0]), (2, true, at[1]), "{text}");
+    }
+
+    #[test]
+    fn a_list_begins_before_it_has_arrived_and_loses_nothing_when_it_breaks_off() {
+        let some = vec![connection("198.51.100.7:40000"); HELD_BACK - 1];
+        let mut list = Connections::new(false);
+        assert_eq!(list.broken(), "", "no titles for nothing");
+        assert_eq!(list.part(&some), "");
+        assert_eq!(list.part(&some[..1]).lines().count(), HELD_BACK + 1);
+        assert_eq!(list.part(&some[..7]).lines().count(), 7);
+        assert_eq!(list.broken(), "");
+        let mut list = Connections::new(false);
+        list.part(&some);
+        assert_eq!(list.broken().lines().count(), HELD_BACK);
+    }
 }
