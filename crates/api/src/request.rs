@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::names::{
     AddrRange, Cidr, DestKey, Mac, Method, PortRange, Protocol, RouteTarget, Scheduler, SchedulerFlag,
@@ -219,10 +219,17 @@ pub struct ServiceEdit {
     /// All flags that it is to have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduler_flags: Option<BTreeSet<SchedulerFlag>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub maglev_table_size: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub local_pool: Option<String>,
+    /// `Some(None)`, in JSON `null`: the default again.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub maglev_table_size: Option<Option<u32>>,
+    /// `Some(None)`, in JSON `null`: the only pool there is.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub local_pool: Option<Option<String>>,
+}
+
+/// A field that is there, be it `null`, as opposed to one that is not.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(field: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(field).map(Some)
 }
 
 /// A destination as its owner wishes it.
@@ -325,4 +332,31 @@ pub struct NeighbourSpec {
 pub struct NeighbourKey {
     pub interface: String,
     pub address: IpAddr,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_is_the_default_and_absence_no_change() {
+        for (json, local_pool, maglev_table_size) in [
+            ("{}", None, None),
+            (r#"{"local_pool":null}"#, Some(None), None),
+            (
+                r#"{"maglev_table_size":251,"local_pool":"lan"}"#,
+                Some(Some("lan".to_owned())),
+                Some(Some(251)),
+            ),
+            (r#"{"maglev_table_size":null}"#, None, Some(None)),
+        ] {
+            let edit: ServiceEdit = serde_json::from_str(json).unwrap();
+            assert_eq!(
+                edit,
+                ServiceEdit { local_pool, maglev_table_size, ..ServiceEdit::default() },
+                "{json}"
+            );
+            assert_eq!(serde_json::to_string(&edit).unwrap(), json);
+        }
+    }
 }

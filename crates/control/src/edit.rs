@@ -139,8 +139,8 @@ fn edit_service(service: &mut Service, edit: ServiceEdit) {
     let spec = &mut service.spec;
     spec.scheduler = scheduler.unwrap_or(spec.scheduler);
     spec.scheduler_flags = scheduler_flags.unwrap_or(std::mem::take(&mut spec.scheduler_flags));
-    spec.maglev_table_size = maglev_table_size.or(spec.maglev_table_size);
-    spec.local_pool = local_pool.or(spec.local_pool.take());
+    spec.maglev_table_size = maglev_table_size.unwrap_or(spec.maglev_table_size);
+    spec.local_pool = local_pool.unwrap_or(spec.local_pool.take());
 }
 
 fn edit_dest(dest: &mut api::DestSpec, edit: DestEdit) {

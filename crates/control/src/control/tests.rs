@@ -148,6 +148,8 @@ fn each_change_is_published_once_and_reported() {
         (format!(r#"{{"op":"service_edit","service":{WEB},"edit":{{"scheduler":"lc"}}}}"#), &["~ service tcp 192.0.2.100:80: scheduler wrr → lc"]),
         (format!(r#"{{"op":"service_edit","service":{WEB},"edit":{{"scheduler":"maglev","scheduler_flags":["port"],"maglev_table_size":1021}}}}"#), &["~ service tcp 192.0.2.100:80: scheduler lc → maglev, scheduler_flags none → port, maglev_table_size default → 1021"]),
         (format!(r#"{{"op":"service_edit","service":{WEB},"edit":{{"scheduler_flags":[]}}}}"#), &["~ service tcp 192.0.2.100:80: scheduler_flags port → none"]),
+        (format!(r#"{{"op":"service_edit","service":{WEB},"edit":{{"local_pool":null}}}}"#), &["~ service tcp 192.0.2.100:80: local_pool lan → default"]),
+        (format!(r#"{{"op":"service_edit","service":{WEB},"edit":{{"local_pool":"lan"}}}}"#), &["~ service tcp 192.0.2.100:80: local_pool default → lan"]),
         (format!(r#"{{"op":"dest_add","service":{WEB},"dest":{}}}"#, dest("10.0.2.13", 80)), &["+ destination 10.0.2.13:80 of tcp 192.0.2.100:80"]),
         (format!(r#"{{"op":"dest_edit","service":{WEB},"dest":{{"address":"10.0.2.13","port":80}},"edit":{{"weight":5,"method":"dr"}}}}"#), &["~ destination 10.0.2.13:80 of tcp 192.0.2.100:80: method nat → dr, weight 1 → 5"]),
         (format!(r#"{{"op":"dest_delete","service":{WEB},"dest":{{"address":"10.0.2.13","port":80}}}}"#), &["- destination 10.0.2.13:80 of tcp 192.0.2.100:80"]),

@@ -91,9 +91,20 @@ pub struct ServiceChange {
     /// Places in the table of maglev: a prime.
     #[arg(long, value_name = "PRIME")]
     table_size: Option<u32>,
+    /// Its default number of places again.
+    #[arg(long, conflicts_with = "table_size")]
+    default_table_size: bool,
     /// Pool of local addresses for FULLNAT destinations.
     #[arg(long, value_name = "POOL")]
     pool: Option<String>,
+    /// The only pool there is, again.
+    #[arg(long, conflicts_with = "pool")]
+    default_pool: bool,
+}
+
+/// What becomes of a setting that has a default: a value, the default, or nothing.
+fn setting<T>(value: Option<T>, default: bool) -> Option<Option<T>> {
+    if default { Some(None) } else { value.map(Some) }
 }
 
 impl ServiceVerb {
@@ -126,8 +137,8 @@ impl ServiceVerb {
                 let edit = ServiceEdit {
                     scheduler: change.scheduler,
                     scheduler_flags: change.sched_flags.map(|flags| flags.into_iter().collect()),
-                    maglev_table_size: change.table_size,
-                    local_pool: change.pool,
+                    maglev_table_size: setting(change.table_size, change.default_table_size),
+                    local_pool: setting(change.pool, change.default_pool),
                 };
                 Action::ask(Request::ServiceEdit { service: service.key(), edit })
             }

@@ -67,6 +67,12 @@ fn services_and_destinations() {
             "service edit tcp 192.0.2.100:80 --pool b",
             format!(r#"{{"op":"service_edit","service":{WEB},"edit":{{"local_pool":"b"}}}}"#),
         ),
+        (
+            "service edit tcp 192.0.2.100:80 --default-pool --default-table-size",
+            format!(
+                r#"{{"op":"service_edit","service":{WEB},"edit":{{"maglev_table_size":null,"local_pool":null}}}}"#
+            ),
+        ),
         ("service del tcp 192.0.2.100:80", format!(r#"{{"op":"service_delete","service":{WEB}}}"#)),
         ("service rm tcp 192.0.2.100:80", format!(r#"{{"op":"service_delete","service":{WEB}}}"#)),
         ("service flush", r#"{"op":"service_flush"}"#.into()),
