@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use crossbeam::channel::Sender;
 use crossbeam::queue::ArrayQueue;
-use inet::{IfaceId, Learned, NeighbourView};
+use inet::{IfaceId, NeighbourView, News};
 use ipvs::{ConnView, Cursor, ServiceId, Snapshot};
 
 /// Requests that a mailbox holds before the control core must wait.
 const REQUESTS: usize = 64;
-/// Neighbour changes that wait for a worker; more are lost and learned again by asking.
+/// News that waits for a worker; more is lost and learned again, by asking for the neighbour or from the path's routers.
 const CHANGES: usize = 1024;
 
 /// A piece of a worker's connection list.
@@ -52,7 +52,7 @@ pub(crate) enum Request {
 /// A worker's two letter boxes.
 pub(crate) struct Mailbox {
     pub(crate) requests: ArrayQueue<Request>,
-    pub(crate) learned: ArrayQueue<Learned>,
+    pub(crate) learned: ArrayQueue<News>,
 }
 
 impl Mailbox {

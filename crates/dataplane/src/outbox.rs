@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use dpdk::{Burst, Mbuf, Mempool, Producer, TxQueue};
-use inet::{DropReason, IfaceId, Learned, PortIndex};
+use inet::{DropReason, IfaceId, News, PortIndex};
 use ipvs::WorkerId;
 use pipeline::{Counters, Ports};
 use wire::PacketBuf;
@@ -184,11 +184,11 @@ impl Ports<Mbuf> for Outbox {
         self.hand_over(worker, Handover::Flow(iface), packet);
     }
 
-    fn broadcast(&mut self, learned: Learned) {
+    fn broadcast(&mut self, news: News) {
         for (index, mailbox) in self.mailboxes.iter().enumerate() {
             if index != usize::from(self.own.0) {
-                // A worker that does not keep up asks the link itself when it needs the neighbour.
-                let _ = mailbox.learned.push(learned);
+                // A worker that does not keep up asks the link itself when it needs the neighbour, and hears of the path again.
+                let _ = mailbox.learned.push(news);
             }
         }
     }

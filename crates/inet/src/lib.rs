@@ -16,6 +16,7 @@ mod iface;
 mod lpm;
 pub mod neighbour;
 mod net;
+mod news;
 mod pmtu;
 mod rate_limit;
 mod route;
@@ -32,6 +33,7 @@ pub use neighbour::{
     Update,
 };
 pub use net::{Net, NetConfig, NetError, StaticNeighbour};
+pub use news::{News, PathMtu};
 pub use pmtu::PmtuCache;
 pub use rate_limit::IcmpLimiter;
 pub use route::{NextHop, Route};

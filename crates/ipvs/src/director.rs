@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use conntab::{BuildError, ConnId, ConnTable, Expire};
-use inet::PmtuCache;
+use inet::{PathMtu, PmtuCache};
 
 use crate::connection::{Connection, FlowKey, Tables};
 use crate::{DestId, Limits, Rng, Schedulers, ServiceId, ServiceTable, Snapshot, WorkerId, WorkerShared};
@@ -29,6 +29,8 @@ pub(crate) struct Core {
     pub(crate) tables: Tables,
     pub(crate) schedulers: Schedulers,
     pub(crate) pmtu: PmtuCache,
+    /// A path MTU that the other workers have not been told.
+    pub(crate) news: Option<PathMtu>,
     pub(crate) rng: Rng,
     /// Connections that this worker may have, both families together.
     capacity: usize,
@@ -80,6 +82,7 @@ impl Director {
             tables,
             schedulers,
             pmtu: PmtuCache::new(PMTU_ENTRIES),
+            news: None,
             ip_id: rng.next_u64() as u16,
             rng,
             shared,
@@ -106,6 +109,16 @@ impl Director {
     /// Connections in the tables.
     pub fn connections(&self) -> usize {
         self.core.tables.len()
+    }
+
+    /// The path MTU that the last packet told, if it was new: for the other workers.
+    pub fn take_path_mtu(&mut self) -> Option<PathMtu> {
+        self.core.news.take()
+    }
+
+    /// Notes a path MTU that another worker was told.
+    pub fn learn_path_mtu(&mut self, now_ms: u64, path: PathMtu) {
+        self.core.pmtu.learn(now_ms, path.dst, path.mtu);
     }
 
     /// Ends the connections whose time has come, as far as `budget` goes (one each, and one for each tick of time).

@@ -12,7 +12,7 @@
 //! Errors are counted like any packet of their direction, but move neither state nor timer.
 
 use conntab::{Direction, Key4, Key6};
-use inet::{DropReason, IcmpError, icmp::checksum_ok};
+use inet::{DropReason, IcmpError, PathMtu, icmp::checksum_ok};
 use wire::{Family, Fragment, PacketBuf, PacketInfo, Quoted, ether, icmp, icmpv6, ipv4, parse};
 
 use crate::connection::{Connection, FlowKey};
@@ -175,7 +175,9 @@ impl Core {
                 IcmpError::HostUnreachable
             });
         };
-        self.pmtu.learn(context.now_ms, dest.addr, mtu);
+        if self.pmtu.learn(context.now_ms, dest.addr, mtu) {
+            self.news = Some(PathMtu { dst: dest.addr, mtu });
+        }
         let mtu = self.pmtu.get(context.now_ms, dest.addr).unwrap_or(mtu);
         let least = match inside.family {
             Family::V4 if !ipv4::dont_fragment(inside.ip(frame)) => return None,

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use inet::arp_nd::{self, Action, Received};
 use inet::icmp::{self, IcmpError};
 use inet::{
-    AddressRole, DropReason, IfaceId, Learned, NeighEvent, NeighLimits, NeighbourView, PortIndex, fragment,
+    AddressRole, DropReason, IfaceId, NeighEvent, NeighLimits, NeighbourView, News, PortIndex, fragment,
 };
 use ipvs::{Cursor, Director, ServiceId, Snapshot, Verdict, WorkerId};
 use wire::parse::{Parsed, parse};
@@ -137,7 +137,13 @@ impl<B: PacketBuf> Pipeline<B> {
             return self.counters.discard(reason);
         }
         let verdict = match net.own(dst).map(|address| address.role) {
-            Some(role) => self.local(now_ms, iface, role, &mut packet, info),
+            Some(role) => {
+                let verdict = self.local(now_ms, iface, role, &mut packet, info);
+                if let Some(path) = self.director.take_path_mtu() {
+                    out.broadcast(News::PathMtu(path));
+                }
+                verdict
+            }
             None => self.forward(now_ms, iface, &mut packet, info),
         };
         self.settle(now_ms, verdict, iface, packet, out);
@@ -240,7 +246,7 @@ impl<B: PacketBuf> Pipeline<B> {
             Action::Drop(reason) => self.counters.discard(reason),
         }
         if let Some(learned) = received.learned {
-            out.broadcast(learned);
+            out.broadcast(News::Neighbour(learned));
             let net = &self.director.snapshot().net;
             self.link.release(now_ms, net, learned.iface, learned.addr, out);
         }
@@ -257,8 +263,12 @@ impl<B: PacketBuf> Pipeline<B> {
         out.to_host(iface.port, packet);
     }
 
-    /// What another worker learned about a neighbour.
-    pub fn learn(&mut self, now_ms: u64, learned: Learned, out: &mut impl Ports<B>) {
+    /// What another worker learned.
+    pub fn learn(&mut self, now_ms: u64, news: News, out: &mut impl Ports<B>) {
+        let learned = match news {
+            News::Neighbour(learned) => learned,
+            News::PathMtu(path) => return self.director.learn_path_mtu(now_ms, path),
+        };
         let net = &self.director.snapshot().net;
         if usize::from(learned.iface.0) < net.ifaces().len() {
             self.link.neighbours.learn(now_ms, learned.iface, learned.addr, learned.mac, learned.confirm);

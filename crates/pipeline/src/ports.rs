@@ -3,7 +3,7 @@
 //! The data plane implements this over DPDK queues and rings; tests and replay implement it over vectors.
 //! Every packet handed over belongs to the implementor, which counts what becomes of it.
 
-use inet::{Learned, PortIndex};
+use inet::{News, PortIndex};
 use ipvs::WorkerId;
 use wire::PacketBuf;
 
@@ -25,6 +25,6 @@ pub trait Ports<B: PacketBuf> {
     /// Hands a packet to the worker that owns its flow; `iface` is where it arrived, the VLAN tag is off.
     fn steer(&mut self, worker: WorkerId, iface: inet::IfaceId, packet: B);
 
-    /// Tells the other workers what was learned about a neighbour.
-    fn broadcast(&mut self, learned: Learned);
+    /// Tells the other workers what was learned.
+    fn broadcast(&mut self, news: News);
 }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use inet::{IfaceId, Learned, NeighLimits, PortIndex};
+use inet::{IfaceId, NeighLimits, News, PortIndex};
 use ipvs::{Director, Limits, Method, Protocol, SchedulerKind, WorkerId, WorkerShared};
 use pipeline::{Counters, Pipeline, PipelineLimits, Ports};
 use wire::testing::{Frame, info};
@@ -75,7 +75,7 @@ impl Ports<VecBuf> for Slot {
         self.sent = Some(packet);
     }
 
-    fn broadcast(&mut self, _: Learned) {}
+    fn broadcast(&mut self, _: News) {}
 }
 
 struct Bench {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use inet::{DropReason, IfaceId, Learned, NeighLimits, NeighbourView, PortIndex};
+use inet::{DropReason, IfaceId, NeighLimits, NeighbourView, News, PortIndex};
 use ipvs::{ConnView, Cursor, Director, Limits, ServiceId, Snapshot, WorkerId, WorkerShared};
 use pipeline::{Counter, Counters, Pipeline, PipelineLimits, Ports};
 use wire::{PacketBuf, VecBuf};
@@ -53,7 +53,7 @@ pub struct Lists {
     counters: Arc<Counters>,
     sent: Sent,
     steered: Vec<(WorkerId, IfaceId, VecBuf)>,
-    learned: Vec<Learned>,
+    learned: Vec<News>,
     /// The ports without an exception interface.
     without_host: Vec<PortIndex>,
     /// How many more empty packets the pool has.
@@ -89,8 +89,8 @@ impl Ports<VecBuf> for Lists {
         self.steered.push((worker, iface, packet));
     }
 
-    fn broadcast(&mut self, learned: Learned) {
-        self.learned.push(learned);
+    fn broadcast(&mut self, news: News) {
+        self.learned.push(news);
     }
 }
 

@@ -416,3 +416,38 @@ fn exchange(cluster: &mut Cluster, family: Family, method: Method) {
     let sent = cluster.receive(0, LAN, &error.quote(sent.only(LAN), 100).build());
     assert_eq!(see_error(sent.only(WAN)).quoted, (from, service), "{method:?}");
 }
+
+#[test]
+fn a_narrow_path_to_a_tunnels_end_is_known_to_every_worker() {
+    for family in FAMILIES {
+        let mut cluster = Cluster::new(&Site::new(4));
+        let service = service_endpoint(family, Method::Tunnel);
+        let (overhead, header) = if family == Family::V4 { (20, 20) } else { (40, 40) };
+        let packet = |n: u16, size: usize| {
+            let frame = from_wan(client(family, n), service.ip()).dont_fragment();
+            frame.udp(4000, service.port()).payload(&vec![0; size - header - 8][..]).build()
+        };
+        let owners = |cluster: &Cluster| {
+            cluster.connections().iter().map(|(worker, _)| *worker).collect::<std::collections::BTreeSet<_>>()
+        };
+        // Both servers, several workers.
+        let mut wrapped = Vec::new();
+        for n in 0..32 {
+            wrapped.push(cluster.receive(0, WAN, &packet(n, 100)).only(LAN).to_vec());
+        }
+        assert_eq!(owners(&cluster).len(), 4);
+        for n in 1..=2 {
+            let to = wrapped.iter().find(|frame| ether::dst(frame) == server_mac(n)).expect("one for each");
+            let (kind, code) =
+                if family == Family::V4 { (icmp::UNREACHABLE, 4) } else { (icmpv6::PACKET_TOO_BIG, 0) };
+            let error = Frame::new(server(family, 9), lan_address(family)).mac(server_mac(9), LAN_MAC);
+            cluster.receive(3, LAN, &error.icmp(kind, code, 1400).quote(to, 120).build()).only(WAN);
+        }
+        for n in 0..32 {
+            let sent = cluster.receive(1, WAN, &packet(n, 1401 - overhead));
+            let told = see_error(sent.only(WAN));
+            assert_eq!((told.to, told.rest), (client(family, n), 1400 - overhead as u32), "client {n}");
+            cluster.receive(1, WAN, &packet(n, 1400 - overhead)).only(LAN);
+        }
+    }
+}

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use inet::{
-    Address, AddressRole, DropReason, Iface, IfaceId, Learned, NeighLimits, Net, NetConfig, PortIndex, Route,
+    Address, AddressRole, DropReason, Iface, IfaceId, NeighLimits, Net, NetConfig, News, PortIndex, Route,
     StaticNeighbour,
 };
 use ipvs::pool::Pools;
@@ -357,7 +357,7 @@ impl Ports<VecBuf> for Wires {
         panic!("there is one worker");
     }
 
-    fn broadcast(&mut self, _: Learned) {}
+    fn broadcast(&mut self, _: News) {}
 }
 
 /// The hardware address of an interface.
