@@ -11,7 +11,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::address::Family;
 use crate::error::{Context, Error, Result};
-use crate::process;
+use crate::{process, run};
 
 /// A named network namespace (`ip netns`). Whoever made it, [`crate::Lab`], removes it.
 #[derive(Debug, Clone)]
@@ -21,7 +21,11 @@ pub struct Namespace {
 
 impl Namespace {
     pub(crate) fn create(name: &str) -> Result<Self> {
-        process::output(Command::new("ip").args(["netns", "add", name]))?;
+        // Held until it exists: what is removed on a signal is what exists then.
+        let going_on = run::going_on();
+        let output = Command::new("ip").args(["netns", "add", name]).output().context("ip")?;
+        process::checked(&format!("ip netns add {name}"), &output)?;
+        drop(going_on);
         let namespace = Self { name: name.to_owned() };
         namespace.ip(["link set lo up"])?;
         Ok(namespace)

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::error::{Context, Error, Result};
+use crate::run;
 
 /// How long a program may take to follow SIGTERM before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
@@ -19,9 +20,16 @@ const GRACE: Duration = Duration::from_secs(5);
 /// carries the command and its standard error.
 pub fn output(command: &mut Command) -> Result<String> {
     let shown = show(command);
-    let output = command.stdin(Stdio::null()).output().context(&shown)?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = start(command).and_then(|child| Ok(child.wait_with_output()?)).context(&shown)?;
     checked(&shown, &output)?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Starts a program, unless everything is being removed: then this does not return.
+fn start(command: &mut Command) -> Result<Child> {
+    let _going_on = run::going_on();
+    Ok(command.spawn()?)
 }
 
 /// The command line, as a person would type it.
@@ -58,13 +66,8 @@ impl Process {
     /// for us does not reach it before our clean-up does.
     pub fn spawn(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
         let file = File::create(log).context(log.display())?;
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(file.try_clone()?)
-            .stderr(file)
-            .process_group(0)
-            .spawn()
-            .context(show(command))?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
+        let child = start(command).context(show(command))?;
         Ok(Self { name: name.to_owned(), child, log: log.to_owned(), status: None, detached: false })
     }
 

@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -24,6 +25,10 @@ const KEEP: &str = "keep";
 
 /// The runs of this process that are to be removed if a signal ends it.
 static LIVE: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// The thread that removes everything because a signal said so; nobody else makes anything any more.
+static ENDING: Mutex<Option<ThreadId>> = Mutex::new(None);
+/// Files of the system that hold something else than before, with what they held.
+static CHANGED: Mutex<Vec<(PathBuf, String)>> = Mutex::new(Vec::new());
 static NEXT: AtomicU32 = AtomicU32::new(0);
 static SIGNALS: Once = Once::new();
 
@@ -44,7 +49,7 @@ impl Lab {
         let dir = dir_of(&id);
         std::fs::create_dir_all(&dir).context(dir.display())?;
         std::fs::write(dir.join(OWNER), start_time(std::process::id()).unwrap_or_default())?;
-        LIVE.lock().unwrap_or_else(PoisonError::into_inner).push(id.clone());
+        locked(&LIVE).push(id.clone());
         Ok(Self { id, dir, kept: false })
     }
 
@@ -68,10 +73,57 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        LIVE.lock().unwrap_or_else(PoisonError::into_inner).retain(|id| *id != self.id);
+        locked(&LIVE).retain(|id| *id != self.id);
         if !self.kept {
             remove(&self.id);
         }
+    }
+}
+
+/// A file of the system (`/proc/sys/…`) that holds something else while this lives, and its old content again when
+/// it is dropped or a signal ends the process.
+#[derive(Debug)]
+pub struct Changed {
+    path: PathBuf,
+}
+
+impl Changed {
+    /// Writes `content` into `path`.
+    pub fn new(path: impl Into<PathBuf>, content: &str) -> Result<Self> {
+        let path = path.into();
+        let before = std::fs::read_to_string(&path).context(path.display())?;
+        locked(&CHANGED).push((path.clone(), before));
+        // From here on dropping undoes it, also where writing fails halfway.
+        let changed = Self { path };
+        std::fs::write(&changed.path, content).context(changed.path.display())?;
+        Ok(changed)
+    }
+}
+
+impl Drop for Changed {
+    fn drop(&mut self) {
+        let mut changed = locked(&CHANGED);
+        if let Some(at) = changed.iter().rposition(|(path, _)| *path == self.path) {
+            let (path, before) = changed.remove(at);
+            let _ = std::fs::write(path, before);
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whoever makes a namespace or starts a program holds this meanwhile. When a signal is ending this process it does
+/// not return: what was made now would be left behind.
+pub(crate) fn going_on() -> MutexGuard<'static, Option<ThreadId>> {
+    loop {
+        let ending = locked(&ENDING);
+        if ending.is_none_or(|thread| thread == thread::current().id()) {
+            return ending;
+        }
+        drop(ending);
+        thread::park();
     }
 }
 
@@ -163,7 +215,7 @@ fn end_processes(namespaces: &[String]) {
     }
     let deadline = Instant::now() + Duration::from_secs(2);
     while !pids().is_empty() && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(10));
+        thread::sleep(Duration::from_millis(10));
     }
     for pid in pids() {
         let _ = kill_process(pid, Signal::KILL);
@@ -175,14 +227,39 @@ fn pids_in(namespace: &str) -> Vec<Pid> {
     listed.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
 }
 
+/// Ends the programs that had not entered their namespace yet when its processes were ended.
+fn end_children() {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return };
+    for entry in entries.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        if parent(pid) == Some(std::process::id())
+            && let Some(pid) = Pid::from_raw(pid as i32)
+        {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
+/// Field 4 of `/proc/PID/stat`.
+fn parent(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// On SIGINT, SIGTERM and SIGHUP: remove this process's runs, then exit as the signal would have had it.
 fn clean_up_on_signals() {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            let live = LIVE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            *locked(&ENDING) = Some(thread::current().id());
+            // The main thread may be tidying up at this moment: then its run is removed twice, which does no harm.
+            let live = locked(&LIVE).clone();
             live.iter().for_each(|id| remove(id));
+            end_children();
+            for (path, before) in locked(&CHANGED).drain(..).rev() {
+                let _ = std::fs::write(path, before);
+            }
             std::process::exit(128 + signal);
         }
     });
@@ -202,6 +279,24 @@ mod tests {
         ] {
             assert_eq!(run_of(name).as_deref(), want, "{name}");
         }
+    }
+
+    #[test]
+    fn a_changed_file_gets_its_content_back() {
+        let path = std::env::temp_dir().join(format!("lab-changed-{}", std::process::id()));
+        std::fs::write(&path, "before").unwrap();
+        let changed = Changed::new(&path, "meanwhile").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "meanwhile");
+        drop(changed);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "before");
+        std::fs::remove_file(&path).unwrap();
+        assert!(Changed::new(&path, "").is_err());
+    }
+
+    #[test]
+    fn a_process_knows_its_parent() {
+        assert_eq!(parent(std::process::id()), Some(std::os::unix::process::parent_id()));
+        assert_eq!(parent(u32::MAX), None);
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub const LAN: &str = "lan0";
 pub const CLIENT: &str = "eth0";
 /// A real server's device.
 pub const SERVER: &str = "eth0";
+/// The router's MAC address on the servers' network. Servers know it without asking: they would ask from a VIP,
+/// which all of them have, and the router's answer to one could go to another, a second lost for both.
+const ROUTER_MAC: &str = "02:00:00:00:02:fe";
 /// The device into which a real server's decapsulator writes.
 pub const DECAP: &str = "decap0";
 
@@ -190,6 +193,7 @@ impl Topology {
             router.push(add_address(address::back(family, 1), len, "back0"));
             client.push(add_address(address::back(family, 2), len, "back0"));
         }
+        router.push(format!("link set lan0 address {ROUTER_MAC}"));
         router.extend(["link set lan0 up", "link set back0 up"].map(str::to_owned));
         client.push("link set back0 up".to_owned());
         for family in Family::ALL {
@@ -329,6 +333,10 @@ fn server_addresses(number: u8) -> Vec<String> {
         lines.extend(direct_vips(family).map(|vip| add_address(vip, family.host_len(), "lo")));
     }
     lines.push(format!("link set {SERVER} up"));
+    for family in Family::ALL {
+        let router = address::router(family);
+        lines.push(format!("neigh replace {router} lladdr {ROUTER_MAC} dev {SERVER} nud permanent"));
+    }
     lines
 }
 
