@@ -35,7 +35,7 @@ const TOP_LEVEL: &[&str] = &[
 const UNSAFE_CRATES: &[&str] = &["dpdk-sys", "crates/dpdk", "crates/conntab", "tools/decap"];
 
 /// Longest file, in lines before its tests.
-const LINES_MAX: usize = 600;
+const LINES_MAX: usize = 520;
 
 /// Words that must not be committed in Rust files; written in two parts so that this file does not hold them.
 const UNFINISHED: &[(&str, &str)] =
@@ -74,6 +74,26 @@ fn rust_files() -> Vec<(String, String)> {
 /// Without the test modules that have a file of their own, which their parent introduces.
 fn program_files() -> Vec<(String, String)> {
     rust_files().into_iter().filter(|(name, _)| !name.ends_with("tests.rs")).collect()
+}
+
+/// Modules that only tests have (`#[cfg(test)] mod traces;`), by path without `.rs`.
+fn test_modules() -> Vec<String> {
+    let mut modules = Vec::new();
+    for (name, text) in rust_files() {
+        let parent = name.strip_suffix(".rs").unwrap_or(&name);
+        let is_root = ["mod", "lib", "main"].iter().any(|root| parent.ends_with(&format!("/{root}")));
+        let folder = if is_root { parent.rsplit_once('/').map_or("", |(folder, _)| folder) } else { parent };
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            if line.trim() == "#[cfg(test)]"
+                && let Some(module) = lines.next().and_then(|next| next.trim().strip_suffix(';'))
+                && let Some(module) = module.strip_prefix("mod ")
+            {
+                modules.push(format!("{folder}/{module}"));
+            }
+        }
+    }
+    modules
 }
 
 fn texts(wanted: impl Fn(&Path) -> bool) -> Vec<(String, String)> {
@@ -144,8 +164,15 @@ fn every_file_says_what_it_is_about() {
 
 #[test]
 fn files_are_short() {
+    let tests = test_modules();
     let mut broken = Vec::new();
     for (name, text) in program_files() {
+        if tests
+            .iter()
+            .any(|module| name == format!("{module}.rs") || name.starts_with(&format!("{module}/")))
+        {
+            continue;
+        }
         let lines = text.lines().take_while(|line| *line != "#[cfg(test)]").count();
         if lines > LINES_MAX {
             broken.push(format!("{name}: {lines} lines before its tests"));
