@@ -6,6 +6,9 @@ use std::net::IpAddr;
 use lab::address::{self, Family, Method};
 use lab::topology::{LAN, WAN, Wiring};
 
+/// Memory for DPDK.
+pub const MEMORY_MIB: u64 = 512;
+
 /// One `[[port]]`.
 #[derive(Debug, Clone)]
 pub struct Port {
@@ -75,6 +78,8 @@ pub struct Config {
     pub workers: u16,
     /// `poll`, `yield` or `sleep`.
     pub idle: &'static str,
+    /// `on`, `off` or `auto`.
+    pub hugepages: &'static str,
     /// Largest number of connections.
     pub connections: u32,
     /// Ports.
@@ -99,6 +104,7 @@ impl Config {
         let mut config = Self {
             workers,
             idle: "sleep",
+            hugepages: "off",
             connections: 65_536,
             ports: vec![af_packet("wan", WAN, 0, queues)],
             vlans: Vec::new(),
@@ -145,7 +151,7 @@ impl Config {
 
     fn write(&self, out: &mut String, socket: &str) -> std::fmt::Result {
         writeln!(out, "[daemon]\nsocket = \"{socket}\"\nlog = \"info\"\n")?;
-        writeln!(out, "[dpdk]\nhugepages = \"off\"\nmemory_mib = 512\n")?;
+        writeln!(out, "[dpdk]\nhugepages = \"{}\"\nmemory_mib = {MEMORY_MIB}\n", self.hugepages)?;
         writeln!(out, "[workers]\ncount = {}\nidle = \"{}\"", self.workers, self.idle)?;
         writeln!(out, "\n[limits]\nconnections = {}\n", self.connections)?;
         for port in &self.ports {

@@ -131,6 +131,11 @@ impl Ctl {
         }
     }
 
+    /// How many packets were dropped for one reason.
+    pub fn dropped(&self, reason: &str) -> Result<u64> {
+        Ok(self.drops()?.iter().filter(|(name, _)| name == reason).map(|(_, count)| count).sum())
+    }
+
     /// Every service with its destinations.
     pub fn services(&self) -> Result<Vec<api::ServiceView>> {
         match self.json("service list")? {

@@ -42,6 +42,11 @@ impl Conversation {
         if back == payload { Ok(()) } else { Err(Error::new("the echo differs from what was sent")) }
     }
 
+    /// How long an answer may take from now on.
+    pub fn set_patience(&self, patience: Duration) -> Result<()> {
+        Ok(self.stream.set_read_timeout(Some(patience))?)
+    }
+
     /// The client's end.
     pub fn local(&self) -> Result<SocketAddr> {
         Ok(self.stream.local_addr()?)

@@ -90,13 +90,20 @@ pub struct Outcome {
     pub failed: usize,
 }
 
-/// Runs the named suites, or all; prints their steps and ends with `N passed, N failed`. A name that no suite has
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)
+    }
+}
+
+/// Runs the named suites, or all, and prints their steps; the outcome is for the caller to print, last. A name that no suite has
 /// is an error before anything runs.
 pub fn run(names: &[String], binaries: &Binaries) -> Result<Outcome> {
     let chosen = choose(names)?;
     binaries.check()?;
     let context = Context { binaries: binaries.clone() };
     let mut outcome = Outcome { passed: 0, failed: 0 };
+    let start = Instant::now();
     for suite in chosen {
         println!("{}: {}", suite.name, suite.what);
         let start = Instant::now();
@@ -113,7 +120,7 @@ pub fn run(names: &[String], binaries: &Binaries) -> Result<Outcome> {
             }
         }
     }
-    println!("{} passed, {} failed", outcome.passed, outcome.failed);
+    println!("suites took {:.1} s", start.elapsed().as_secs_f64());
     Ok(outcome)
 }
 

@@ -1,36 +1,51 @@
 //! Everything CI runs. Fails at the first step that fails, and names it.
 
-use e2e::Binaries;
+use e2e::{Binaries, Outcome};
 use lab::{Error, Result};
 
 use crate::setup;
 use crate::steps::{Steps, build, cargo, run as run_command};
 
-/// Runs all steps, then says how long each took.
+/// Runs all steps, says how long each took, and ends with `N passed, N failed` of the suites if they ran.
 pub(crate) fn run() -> Result<()> {
     let mut steps = Steps::default();
-    let result = all(&mut steps);
+    let mut outcome = None;
+    let result = all(&mut steps, &mut outcome);
     steps.summary();
     match &result {
         Ok(()) => println!("everything passed"),
         Err(error) => println!("FAILED: {error}"),
     }
+    if let Some(outcome) = outcome {
+        println!("{outcome}");
+    }
     result
 }
 
-fn all(steps: &mut Steps) -> Result<()> {
-    // The path of the running program changes when cargo builds it anew: ask before.
-    steps.step("setup", setup::run)?;
-    steps.step("format", || run_command(&mut cargo("fmt --all --check")))?;
-    let binaries = Binaries::beside_us()?;
-    steps.step("lint", || run_command(&mut cargo("clippy --workspace --all-targets -- -D warnings")))?;
-    steps.step("unit and property tests", || run_command(&mut cargo("test --workspace")))?;
-    steps.step("build", || build().map(drop))?;
-    steps.step("end-to-end suites", || suites(&[], &binaries))
+fn all(steps: &mut Steps, outcome: &mut Option<Outcome>) -> Result<()> {
+    let binaries = before_suites(steps)?;
+    steps.step("end-to-end suites", || verdict(*outcome.insert(e2e::run(&[], &binaries)?)))
 }
 
-/// Runs suites; a failed one is an error.
+fn before_suites(steps: &mut Steps) -> Result<Binaries> {
+    steps.step("setup", setup::run)?;
+    steps.step("setup once more changes nothing", setup::run_again)?;
+    steps.step("format", || run_command(&mut cargo("fmt --all --check")))?;
+    // The path of the running program changes when cargo builds it anew: ask before.
+    let binaries = Binaries::beside_us()?;
+    steps.step("lint", || run_command(&mut cargo("clippy --workspace --all-targets -- -D warnings")))?;
+    steps.step("unit and property tests", || run_command(&mut cargo("test --workspace --no-fail-fast")))?;
+    steps.step("build", || build().map(drop))?;
+    Ok(binaries)
+}
+
+/// Runs suites and ends with `N passed, N failed`; a failed one is an error.
 pub(crate) fn suites(names: &[String], binaries: &Binaries) -> Result<()> {
     let outcome = e2e::run(names, binaries)?;
+    println!("{outcome}");
+    verdict(outcome)
+}
+
+fn verdict(outcome: Outcome) -> Result<()> {
     if outcome.failed == 0 { Ok(()) } else { Err(Error::new(format!("{} failed", outcome.failed))) }
 }

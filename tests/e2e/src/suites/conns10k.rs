@@ -15,13 +15,20 @@ const FIRST_PORT: u16 = 10_000;
 
 pub(crate) fn run(context: &Context) -> Result<()> {
     let topology = context.step("build", || Topology::build(Plan { nginx: false, ..Plan::default() }))?;
-    let mut config = Config::new(Wiring::TwoArm, 2, 1);
+    for workers in [1, 2] {
+        context.step(format_args!("{workers} worker(s)"), || fill(context, &topology, workers))?;
+    }
+    Ok(())
+}
+
+fn fill(context: &Context, topology: &Topology, workers: u16) -> Result<()> {
+    let mut config = Config::new(Wiring::TwoArm, workers, 1);
     for family in Family::ALL {
         for protocol in ["tcp", "udp"] {
             config = config.with(Service::new(protocol, Method::Fullnat, family, echo::ECHO_PORT, SERVERS));
         }
     }
-    context.with_director(&topology, &config, |director| {
+    context.with_director(topology, &config, |director| {
         let mut held = context.step("open 5,000 TCP connections", || topology.client.enter(open)?)?;
         context.step("send on 5,000 UDP flows", || topology.client.enter(send)?)?;
         context.step("count", || {

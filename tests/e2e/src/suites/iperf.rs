@@ -1,5 +1,7 @@
-//! Throughput by stock iperf3: not a benchmark, but a stream that keeps every queue filled.
+//! Throughput by stock iperf3: not a benchmark, but streams and datagrams that keep every queue filled, both ways at
+//! the same time.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use lab::address::{self, Family, Method};
@@ -10,50 +12,69 @@ use crate::Context;
 use crate::config::{Config, Service};
 
 const PORT: u16 = 5201;
-const SECONDS: &str = "2";
+const SECONDS: &str = "1";
 /// What any machine manages.
 const LEAST_BITS_PER_SECOND: f64 = 20e6;
 const UDP_RATE: &str = "20M";
+/// Fewer datagrams than half of that rate makes in a second.
+const DATAGRAMS_MIN: f64 = 1000.0;
 const UDP_LOSS_PERCENT_MAX: f64 = 2.0;
 
 pub(crate) fn run(context: &Context) -> Result<()> {
-    let topology =
-        context.step("build", || Topology::build(Plan { nginx: false, servers: 1, ..Plan::default() }))?;
-    let log = topology.lab.dir().join("iperf3.log");
-    let mut command = topology.servers[0].namespace.command("iperf3");
-    let _server = Process::spawn("iperf3", command.args(["-s", "-p", &PORT.to_string()]), &log)?;
-    let methods = [Method::Fullnat, Method::Nat];
-    let mut config = Config::new(Wiring::TwoArm, 2, 1);
-    for method in methods {
-        for family in Family::ALL {
-            for protocol in ["tcp", "udp"] {
-                config = config.with(Service::new(protocol, method, family, PORT, 1));
-            }
-        }
-    }
-    context.with_director(&topology, &config, |_| {
-        for method in methods {
+    let plan =
+        Plan { nginx: false, servers: 1, decap: Some(context.binaries.decap.clone()), ..Plan::default() };
+    let topology = context.step("build", || Topology::build(plan))?;
+    let _servers = servers(&topology)?;
+    for workers in [1, 2] {
+        let mut config = Config::new(Wiring::TwoArm, workers, 1);
+        for method in Method::ALL {
             for family in Family::ALL {
-                let vip = address::vip(method, family).to_string();
-                for (name, options, check) in [
-                    ("TCP up", &[][..], stream as fn(&serde_json::Value) -> Result<()>),
-                    ("TCP down", &["-R"], stream),
-                    ("TCP 8 streams", &["-P", "8"], stream),
-                    ("UDP up", &["-u", "-b", UDP_RATE, "-l", "1200"], datagrams),
-                    ("UDP down", &["-u", "-b", UDP_RATE, "-l", "1200", "-R"], datagrams),
-                ] {
-                    let name = format!("{name}, {} {}", method.name(), family.name());
-                    context.step(name, || check(&iperf(&topology, &vip, options)?))?;
+                for protocol in ["tcp", "udp"] {
+                    config = config.with(Service::new(protocol, method, family, PORT, 1));
                 }
             }
         }
-        Ok(())
-    })
+        context.with_director(&topology, &config, |_| {
+            for method in Method::ALL {
+                for family in Family::ALL {
+                    let vip = address::vip(method, family).to_string();
+                    let name = format!("{} {}, {workers} worker(s)", method.name(), family.name());
+                    context.step(format_args!("TCP, {name}"), || {
+                        streams(&iperf(&topology, &vip, &["-P", "4"])?)
+                    })?;
+                    context.step(format_args!("UDP, {name}"), || {
+                        datagrams(&iperf(&topology, &vip, &["-u", "-b", UDP_RATE, "-l", "1200"])?)
+                    })?;
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// One for each address of the real server: bound to all of them, it would answer datagrams to a VIP from another.
+fn servers(topology: &Topology) -> Result<Vec<Process>> {
+    let vips = |family| {
+        let direct = Method::ALL.into_iter().filter(|method| method.replies_directly());
+        direct.map(move |method| address::vip(method, family))
+    };
+    let addresses: Vec<IpAddr> = Family::ALL
+        .into_iter()
+        .flat_map(|family| [address::server(family, 1)].into_iter().chain(vips(family)))
+        .collect();
+    let start = |(n, address): (usize, IpAddr)| {
+        let mut command = topology.servers[0].namespace.command("iperf3");
+        command.args(["-s", "-p", &PORT.to_string(), "-B", &address.to_string()]);
+        Process::spawn("iperf3", &mut command, &topology.lab.dir().join(format!("iperf3-{n}.log")))
+    };
+    addresses.into_iter().enumerate().map(start).collect()
 }
 
 fn iperf(topology: &Topology, vip: &str, options: &[&str]) -> Result<serde_json::Value> {
     let port = PORT.to_string();
-    let mut words = vec!["iperf3", "-J", "-c", vip, "-p", &port, "-t", SECONDS, "--connect-timeout", "5000"];
+    let mut words = vec!["iperf3", "-J", "-c", vip, "-p", &port, "-t", SECONDS, "--bidir"];
+    words.extend(["--connect-timeout", "5000"]);
     words.extend(options);
     // The server takes one test at a time, and may still be busy with the end of the one before.
     let mut last = Error::new("not tried");
@@ -85,19 +106,23 @@ fn number(report: &serde_json::Value, path: &str) -> Result<f64> {
     value.ok_or_else(|| Error::new(format!("no {path} in the report of iperf3: {report}")))
 }
 
-fn stream(report: &serde_json::Value) -> Result<()> {
-    let rate = number(report, "/end/sum_received/bits_per_second")?;
-    if rate >= LEAST_BITS_PER_SECOND {
-        Ok(())
-    } else {
-        Err(Error::new(format!("only {:.1} Mbit/s", rate / 1e6)))
+fn streams(report: &serde_json::Value) -> Result<()> {
+    for (way, name) in [("sum_received", "up"), ("sum_received_bidir_reverse", "down")] {
+        let rate = number(report, &format!("/end/{way}/bits_per_second"))?;
+        if rate < LEAST_BITS_PER_SECOND {
+            return Err(Error::new(format!("only {:.1} Mbit/s {name}", rate / 1e6)));
+        }
     }
+    Ok(())
 }
 
 fn datagrams(report: &serde_json::Value) -> Result<()> {
-    let (packets, lost) = (number(report, "/end/sum/packets")?, number(report, "/end/sum/lost_percent")?);
-    if packets < 1000.0 || lost > UDP_LOSS_PERCENT_MAX {
-        return Err(Error::new(format!("{lost:.2} % of {packets} datagrams lost")));
+    for (way, name) in [("sum", "up"), ("sum_bidir_reverse", "down")] {
+        let packets = number(report, &format!("/end/{way}/packets"))?;
+        let lost = number(report, &format!("/end/{way}/lost_percent"))?;
+        if packets < DATAGRAMS_MIN || lost > UDP_LOSS_PERCENT_MAX {
+            return Err(Error::new(format!("{lost:.2} % of {packets} datagrams {name} lost")));
+        }
     }
     Ok(())
 }

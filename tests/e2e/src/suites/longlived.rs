@@ -1,7 +1,9 @@
 //! A TCP connection that goes on through every change around it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use lab::address::{self, Family, Method};
@@ -12,90 +14,166 @@ use crate::config::{Config, Service, endpoint};
 use crate::{Context, Director, exchange};
 
 const SERVERS: u8 = 3;
+/// How long a destination stays away: long enough for the client to send again (200 ms, then twice that).
+const AWAY: Duration = Duration::from_millis(400);
 
 pub(crate) fn run(context: &Context) -> Result<()> {
     let plan = Plan { decap: Some(context.binaries.decap.clone()), ..Plan::default() };
     let topology = context.step("build", || Topology::build(plan))?;
-    for method in Method::ALL {
-        for family in Family::ALL {
-            let config = Config::new(Wiring::TwoArm, 2, 1).with(Service::new(
-                "tcp",
-                method,
-                family,
-                echo::ECHO_PORT,
-                SERVERS,
-            ));
-            context.with_director(&topology, &config, |director| {
-                let name = format!("{} {}", method.name(), family.name());
-                context.step(name, || outlive(&topology, director, config.clone(), method, family))
-            })?;
+    let bad = topology.lab.dir().join("bad.toml");
+    std::fs::write(&bad, "[workers]\ncount = \"many\"\n")?;
+    for workers in [1, 2] {
+        let mut config = Config::new(Wiring::TwoArm, workers, 1);
+        for method in Method::ALL {
+            for family in Family::ALL {
+                config = config.with(Service::new("tcp", method, family, echo::ECHO_PORT, SERVERS));
+            }
         }
+        context.with_director(&topology, &config, |director| {
+            for method in Method::ALL {
+                for family in Family::ALL {
+                    let name = format!("{} {} with {workers} worker(s)", method.name(), family.name());
+                    let case = Case { config: &config, bad: &bad, method, family };
+                    context.step(name, || case.outlive(&topology, director))?;
+                }
+            }
+            Ok(())
+        })?;
     }
     Ok(())
 }
 
-/// The connection runs in a thread of its own, one round for each message; each answer says that it went well.
-fn outlive(
-    topology: &Topology,
-    director: &mut Director,
-    config: Config,
+/// A connection through one service.
+struct Case<'a> {
+    config: &'a Config,
+    bad: &'a Path,
     method: Method,
     family: Family,
-) -> Result<()> {
-    let target = SocketAddr::new(address::vip(method, family), echo::ECHO_PORT);
-    let (ask, asked) = mpsc::channel::<&'static str>();
-    let (answer, answers) = mpsc::channel::<Result<String>>();
-    let thread = topology.client.thread(move || {
-        let mut conversation = match exchange::Conversation::open(None, target) {
-            Ok(conversation) => conversation,
-            Err(error) => return drop(answer.send(Err(error))),
-        };
-        for when in asked {
-            let server = conversation.server.clone();
-            let round = (0..10).try_for_each(|_| conversation.round(&[7; 2000]));
-            if answer.send(round.map(|()| server).map_err(|error| error.context(when))).is_err() {
-                return;
-            }
-        }
-    });
-    let round = |when: &'static str| -> Result<String> {
-        ask.send(when).map_err(|_| Error::new("the connection has ended"))?;
-        answers.recv().map_err(|_| Error::new("the connection has ended"))?
-    };
-    let server = round("at first")?;
-    let others: Vec<u8> = (1..=SERVERS).filter(|n| format!("rs{n}") != server).collect();
-    let destination = |n: u8| endpoint(address::server(family, n), echo::ECHO_PORT);
-    let service = format!("tcp {target}");
-
-    director.ctl.run(&format!("dest del {service} {}", destination(others[0])))?;
-    round("after a sibling was removed")?;
-    let own: u8 =
-        server.trim_start_matches("rs").parse().map_err(|_| Error::new(format!("server `{server}`")))?;
-    director.ctl.run(&format!("dest edit {service} {} -w 0", destination(own)))?;
-    round("after its destination was drained")?;
-    director.ctl.run(&format!("service edit {service} -s wlc"))?;
-    round("after another scheduler")?;
-    for when in ["after SIGHUP", "after a reload"] {
-        let port = if when == "after SIGHUP" { nginx::PORTS[0] } else { nginx::PORTS[1] };
-        let changed = config.clone().with(Service::new("tcp", method, family, port, SERVERS));
-        director.rewrite(&changed)?;
-        if when == "after SIGHUP" {
-            director.process().signal(Signal::HUP)?;
-        } else {
-            director.ctl.run("config reload")?;
-        }
-        wait_for_service(director, port)?;
-        round(when)?;
-    }
-    drop(ask);
-    thread.join().map_err(|_| Error::new("the connection's thread panicked"))?
 }
 
-fn wait_for_service(director: &Director, port: u16) -> Result<()> {
+impl Case<'_> {
+    fn outlive(&self, topology: &Topology, director: &mut Director) -> Result<()> {
+        let target = SocketAddr::new(address::vip(self.method, self.family), echo::ECHO_PORT);
+        let connection = Connection::open(topology, target);
+        let server = connection.round("at first")?;
+        let own: u8 =
+            server.trim_start_matches("rs").parse().map_err(|_| Error::new(format!("server `{server}`")))?;
+        let sibling = if own == 1 { 2 } else { 1 };
+        let service = format!("tcp {target}");
+
+        director.ctl.run(&format!("dest del {service} {}", self.destination(sibling)))?;
+        connection.round("after a sibling was removed")?;
+        self.without_destination(director, &connection, &service, own)?;
+        director.ctl.refused(&format!("config apply {}", self.bad.display()))?;
+        connection.round("after a broken configuration was refused")?;
+        director.ctl.run(&format!("dest edit {service} {} -w 0", self.destination(own)))?;
+        connection.round("after its destination was drained")?;
+        director.ctl.run(&format!("service edit {service} -s wlc"))?;
+        connection.round("after another scheduler")?;
+        for (when, port) in [("after SIGHUP", nginx::PORTS[0]), ("after a reload", nginx::PORTS[1])] {
+            let new = Service::new("tcp", self.method, self.family, port, SERVERS);
+            let endpoint = new.endpoint();
+            director.rewrite(&self.config.clone().with(new))?;
+            if when == "after SIGHUP" {
+                director.process().signal(Signal::HUP)?;
+            } else {
+                director.ctl.run("config reload")?;
+            }
+            wait_for_service(director, &endpoint)?;
+            connection.round(when)?;
+        }
+        connection.close()
+    }
+
+    fn destination(&self, n: u8) -> String {
+        endpoint(address::server(self.family, n), echo::ECHO_PORT)
+    }
+
+    /// As Linux does it: while its destination is removed, what the client sends is dropped and the connection stays;
+    /// when the destination comes back, it goes on.
+    fn without_destination(
+        &self,
+        director: &Director,
+        connection: &Connection,
+        service: &str,
+        own: u8,
+    ) -> Result<()> {
+        let before = director.ctl.dropped("destination_gone")?;
+        director.ctl.run(&format!("dest del {service} {}", self.destination(own)))?;
+        connection.ask("after its destination had been away")?;
+        connection.no_answer_for(AWAY)?;
+        let dropped = director.ctl.dropped("destination_gone")? - before;
+        if dropped == 0 {
+            return Err(Error::new("no packet was dropped because the destination is gone"));
+        }
+        let method = self.method.name();
+        director.ctl.run(&format!("dest add {service} {} -m {method}", self.destination(own)))?;
+        connection.answer().map(drop)
+    }
+}
+
+/// A connection in a thread of the client: ten rounds for each question.
+struct Connection {
+    ask: mpsc::Sender<&'static str>,
+    answers: mpsc::Receiver<Result<String>>,
+    thread: JoinHandle<Result<()>>,
+}
+
+impl Connection {
+    fn open(topology: &Topology, target: SocketAddr) -> Self {
+        let (ask, asked) = mpsc::channel::<&'static str>();
+        let (answer, answers) = mpsc::channel::<Result<String>>();
+        let thread = topology.client.thread(move || {
+            let mut conversation = match exchange::Conversation::open(None, target) {
+                Ok(conversation) => conversation,
+                Err(error) => return drop(answer.send(Err(error))),
+            };
+            for when in asked {
+                let server = conversation.server.clone();
+                let round = (0..10).try_for_each(|_| conversation.round(&[7; 2000]));
+                if answer.send(round.map(|()| server).map_err(|error| error.context(when))).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { ask, answers, thread }
+    }
+
+    fn ask(&self, when: &'static str) -> Result<()> {
+        self.ask.send(when).map_err(|_| Error::new("the connection has ended"))
+    }
+
+    /// The name of the server that answered.
+    fn answer(&self) -> Result<String> {
+        self.answers.recv().map_err(|_| Error::new("the connection has ended"))?
+    }
+
+    fn round(&self, when: &'static str) -> Result<String> {
+        self.ask(when)?;
+        self.answer()
+    }
+
+    fn no_answer_for(&self, time: Duration) -> Result<()> {
+        match self.answers.recv_timeout(time) {
+            Err(mpsc::RecvTimeoutError::Timeout) => Ok(()),
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err(Error::new("the connection has ended")),
+            Ok(Ok(server)) => Err(Error::new(format!("{server} answered, which was removed"))),
+            Ok(Err(error)) => Err(error),
+        }
+    }
+
+    fn close(self) -> Result<()> {
+        drop(self.ask);
+        self.thread.join().map_err(|_| Error::new("the connection's thread panicked"))?
+    }
+}
+
+fn wait_for_service(director: &Director, wanted: &str) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(5);
-    while !director.ctl.services()?.iter().any(|service| service.spec.port == port) {
+    let is_it = |service: &api::ServiceView| endpoint(service.spec.address, service.spec.port) == wanted;
+    while !director.ctl.services()?.iter().any(is_it) {
         if Instant::now() > deadline {
-            return Err(Error::new(format!("the service on port {port} does not appear")));
+            return Err(Error::new(format!("the service {wanted} does not appear")));
         }
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -3,8 +3,10 @@
 mod conns10k;
 mod control;
 mod exception;
+mod flush;
 mod forward;
 mod hostaddr;
+mod hugepages;
 mod idle;
 mod iperf;
 mod lab_itself;
@@ -15,6 +17,7 @@ mod onearm;
 mod ping;
 mod pmtu;
 mod stop;
+mod udp;
 mod vlan;
 mod workers;
 
@@ -52,6 +55,16 @@ pub(crate) const ALL: &[Suite] = &[
     },
     Suite { name: "hostaddr", what: "addresses that the host moves to and from a port", run: hostaddr::run },
     Suite { name: "longlived", what: "a connection outlives every change around it", run: longlived::run },
+    Suite {
+        name: "flush",
+        what: "the connections of one service, or all, are dropped while others run on",
+        run: flush::run,
+    },
+    Suite {
+        name: "udp",
+        what: "datagrams up to the MTU by every method; beyond it they are dropped, not leaked",
+        run: udp::run,
+    },
     Suite { name: "pmtu", what: "a path too narrow is reported, and the transfer completes", run: pmtu::run },
     Suite { name: "iperf", what: "iperf3, TCP both ways and UDP", run: iperf::run },
     Suite { name: "conns10k", what: "10,000 connections in the table", run: conns10k::run },
@@ -66,5 +79,6 @@ pub(crate) const ALL: &[Suite] = &[
         what: "hardly any CPU when idle; the first packet soon after the start",
         run: idle::run,
     },
+    Suite { name: "hugepages", what: "with huge pages and, automatically, without", run: hugepages::run },
     Suite { name: "stop", what: "SIGTERM leaves nothing behind", run: stop::run },
 ];

@@ -11,14 +11,17 @@ pub(crate) fn run(context: &Context) -> Result<()> {
     let plan =
         Plan { wiring: Wiring::OneArm, decap: Some(context.binaries.decap.clone()), ..Plan::default() };
     let topology = context.step("build", || Topology::build(plan))?;
-    let config = methods::services(Config::new(Wiring::OneArm, 1, 1));
-    context.with_director(&topology, &config, |_| {
-        for method in Method::ALL {
-            for family in Family::ALL {
-                let name = format!("{} {}", method.name(), family.name());
-                context.step(name, || methods::exercise(&topology, method, family))?;
+    for workers in [1, 2] {
+        let config = methods::services(Config::new(Wiring::OneArm, workers, 1));
+        context.with_director(&topology, &config, |_| {
+            for method in Method::ALL {
+                for family in Family::ALL {
+                    let name = format!("{} {} with {workers} worker(s)", method.name(), family.name());
+                    context.step(name, || methods::exercise(&topology, method, family))?;
+                }
             }
-        }
-        Ok(())
-    })
+            Ok(())
+        })?;
+    }
+    Ok(())
 }

@@ -14,31 +14,42 @@ const ROUNDS: u8 = 20;
 pub(crate) fn run(context: &Context) -> Result<()> {
     let topology =
         context.step("build", || Topology::build(Plan { nginx: false, servers: 1, ..Plan::default() }))?;
-    let mut config = Config::new(Wiring::TwoArm, 2, 1);
+    for workers in [1, 2] {
+        context.step(format_args!("{workers} worker(s)"), || pings(context, &topology, workers))?;
+    }
+    Ok(())
+}
+
+fn pings(context: &Context, topology: &Topology, workers: u16) -> Result<()> {
+    let mut config = Config::new(Wiring::TwoArm, workers, 1);
     for family in Family::ALL {
         config = config.with(Service::new("udp", Method::Fullnat, family, echo::ECHO_PORT, 1));
     }
-    context.with_director(&topology, &config, |director| {
+    context.with_director(topology, &config, |director| {
         for family in Family::ALL {
             context.step(format_args!("ping, {}", family.name()), || {
-                ping(&topology.client, &[&address::vip(Method::Fullnat, family).to_string()])?;
+                for method in Method::ALL {
+                    ping(&topology.client, &[&address::vip(method, family).to_string()])?;
+                }
                 ping(&topology.client, &["-s", "1400", &address::director_wan(family).to_string()])?;
                 ping(&topology.servers[0].namespace, &[&address::director_lan(family).to_string()])
             })?;
         }
         context.step("neighbours forgotten", || {
             director.ctl.run("neigh flush")?;
-            echoes(&topology)
+            echoes(topology)
         })?;
         context.step("a server with another MAC", || {
             let server = &topology.servers[0].namespace;
-            server
-                .ip([format!("link set {SERVER} address 02:00:00:00:02:99"), "neigh flush all".to_owned()])?;
+            server.ip([
+                format!("link set {SERVER} address 02:00:00:00:02:9{workers}"),
+                "neigh flush all".to_owned(),
+            ])?;
             // The server asks for its gateway, from its new address, before it can answer anybody.
             for family in Family::ALL {
                 ping(server, &[&address::director_lan(family).to_string()])?;
             }
-            echoes(&topology)
+            echoes(topology)
         })
     })
 }
