@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod conformance;
 mod demo;
 mod setup;
 mod steps;
@@ -28,6 +29,8 @@ cargo xtask COMMAND
   e2e [NAME…]                   end-to-end suites: those named, or all
        --list                   names them
        --programs FOLDER        tests rvsd, rvsctl and decap of that folder instead of building them
+  conformance [DIR]             replays recordings of Linux (this repository's, or a folder's) and compares
+       --verbose                shows what differs, too
   help                          this text
 
 demo, test and e2e make network namespaces, and setup installs packages: they need root.";
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         ["setup"] => setup::run(),
         ["test"] => test::run(),
         ["demo", options @ ..] => demo::run(options),
+        ["conformance", args @ ..] => conformance::run(args),
         ["e2e", "--list"] => {
             list();
             Ok(())

@@ -3,8 +3,8 @@
 use e2e::{Binaries, Outcome};
 use lab::{Error, Result};
 
-use crate::setup;
 use crate::steps::{Steps, build, cargo, run as run_command};
+use crate::{conformance, setup};
 
 /// Runs all steps, says how long each took, and ends with `N passed, N failed` of the suites if they ran.
 pub(crate) fn run() -> Result<()> {
@@ -35,6 +35,7 @@ fn before_suites(steps: &mut Steps) -> Result<Binaries> {
     let binaries = Binaries::beside_us()?;
     steps.step("lint", || run_command(&mut cargo("clippy --workspace --all-targets -- -D warnings")))?;
     steps.step("unit and property tests", || run_command(&mut cargo("test --workspace --no-fail-fast")))?;
+    steps.step("conformance", conformance::as_listed)?;
     steps.step("build", || build().map(drop))?;
     Ok(binaries)
 }

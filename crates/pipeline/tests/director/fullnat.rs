@@ -5,8 +5,9 @@ use ipvs::{Cursor, Method};
 use wire::testing::Frame;
 use wire::{PacketInfo, icmp, icmpv6, parse_quoted, tcp};
 
-use crate::lab::{LOCAL_ADDRS, LOCAL_PORTS, Lab};
 use crate::{FAMILIES, Hosts, ends, only, packet, pair, served};
+use conformance::Lab;
+use conformance::lab::{LOCAL_ADDRS, LOCAL_PORTS};
 
 /// Opens a connection; the local address and port that it got.
 fn open(lab: &mut Lab, hosts: &Hosts, client_port: u16) -> (String, u16) {

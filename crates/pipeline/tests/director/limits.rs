@@ -4,13 +4,13 @@ use inet::DropReason;
 use ipvs::{Cursor, DestId};
 use wire::tcp;
 
-use crate::lab::Lab;
 use crate::{FAMILIES, ends, only, packet, pair, serve, served};
+use conformance::Lab;
 
 #[test]
 fn a_full_table_refuses_new_connections_and_serves_old_ones() {
     for hosts in &FAMILIES {
-        let mut lab = Lab::with_connections(3, &[]);
+        let mut lab = Lab::with_connections(3);
         serve(&mut lab, hosts, hosts.server, "-m");
         let syn = |port| packet(hosts.client, hosts.vip).tcp(port, 80, tcp::SYN).build();
         for port in 1..=3 {
@@ -32,7 +32,7 @@ fn a_full_table_refuses_new_connections_and_serves_old_ones() {
 
 #[test]
 fn both_families_share_the_limit() {
-    let mut lab = Lab::with_connections(1, &[]);
+    let mut lab = Lab::with_connections(1);
     for hosts in &FAMILIES {
         serve(&mut lab, hosts, hosts.server, "-m");
     }
@@ -57,7 +57,7 @@ fn an_overloaded_destination_is_told_apart_from_none() {
 
 #[test]
 fn a_flush_ends_all_connections() {
-    let mut lab = Lab::new(&[]);
+    let mut lab = Lab::new();
     for hosts in &FAMILIES {
         serve(&mut lab, hosts, hosts.server, "-m");
         for port in 101..=150 {
@@ -82,7 +82,7 @@ fn a_flush_ends_all_connections() {
 #[test]
 fn replies_that_two_connections_could_have_go_to_the_newest() {
     let hosts = &FAMILIES[0];
-    let mut lab = Lab::new(&[]);
+    let mut lab = Lab::new();
     for vport in [80, 81] {
         lab.command(&format!("ipvsadm -A -t {}:{vport} -s rr", hosts.vip));
         lab.command(&format!("ipvsadm -a -t {}:{vport} -r {}:8080 -m", hosts.vip, hosts.server));

@@ -1,14 +1,13 @@
 //! What no recording of Linux shows: FULLNAT, tunnels whose path narrows, limits, and packets that make no sense.
 
 mod fullnat;
-#[path = "../lab/mod.rs"]
-mod lab;
+
 mod limits;
 mod robust;
 mod translate;
 mod tunnel;
 
-use lab::{Lab, Outcome};
+use conformance::{Lab, Outcome};
 use wire::testing::{Frame, verify_checksums};
 use wire::{PacketInfo, testing};
 
@@ -43,7 +42,7 @@ pub fn packet(src: &str, dst: &str) -> Frame {
 
 /// A laboratory with one service on the VIP's port 80, TCP and UDP, that has one destination.
 pub fn served(hosts: &Hosts, server: &str, options: &str) -> Lab {
-    let mut lab = Lab::new(&[]);
+    let mut lab = Lab::new();
     serve(&mut lab, hosts, server, options);
     lab
 }

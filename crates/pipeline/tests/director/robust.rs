@@ -2,8 +2,8 @@
 
 use wire::{ipv4, tcp};
 
-use crate::lab::Lab;
 use crate::{FAMILIES, ends, only, packet, serve};
+use conformance::Lab;
 
 /// Every kind of packet that the director looks into, for every forwarding method, with connections to match.
 fn corpus(lab: &mut Lab) -> Vec<(char, Vec<u8>)> {
@@ -38,7 +38,7 @@ fn corpus(lab: &mut Lab) -> Vec<(char, Vec<u8>)> {
 
 #[test]
 fn truncated_and_damaged_frames_do_no_harm() {
-    let mut lab = Lab::new(&[]);
+    let mut lab = Lab::new();
     let corpus = corpus(&mut lab);
     for hosts in &FAMILIES {
         lab.command("ipvsadm -C");

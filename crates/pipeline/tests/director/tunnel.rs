@@ -4,8 +4,8 @@ use inet::DropReason;
 use wire::parse::parse_encapsulated;
 use wire::{Family, icmp, icmpv6, ipv4, ipv6, parse_quoted, protocol, tcp};
 
-use crate::lab::Lab;
 use crate::{FAMILIES, Hosts, ends, only, packet, pair, served};
+use conformance::Lab;
 
 /// The tunnel packet that `sent` becomes.
 fn tunnelled(lab: &mut Lab, sent: &[u8]) -> Vec<u8> {

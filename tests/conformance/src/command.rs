@@ -1,0 +1,293 @@
+//! The shell commands of a recording, read into what they ask for.
+//!
+//! [`parse`] knows the words; whether rvs can do it is the [`Lab`](crate::Lab)'s to say.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipvs::Method;
+
+use crate::Feature;
+
+/// One command of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Loads a module, prints the kernel's log: nothing that a director does.
+    Nothing,
+    /// `ip link set dev SIDE mtu MTU`.
+    Mtu { side: char, mtu: u16 },
+    /// `ipvsadm -C`.
+    Clear,
+    /// `ipvsadm -Z`.
+    Zero,
+    /// `ipvsadm --set`, in seconds; 0 keeps what is.
+    Timeouts { tcp_s: u64, tcp_fin_s: u64, udp_s: u64 },
+    /// `ipvsadm -A`, `-E`.
+    Service { verb: Verb, service: ServiceWords },
+    /// `ipvsadm -a`, `-e`.
+    Dest { verb: Verb, key: Key, dest: DestWords },
+    /// `ipvsadm -D`.
+    RemoveService(Key),
+    /// `ipvsadm -d`.
+    RemoveDest { key: Key, addr: IpAddr, port: Option<u16> },
+    /// Prints something that the suite compares.
+    Show(Listing),
+    /// Something that has no words here yet.
+    Needs(Feature),
+}
+
+/// Listings that are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// `ipvsadm -Ln`: destinations sorted.
+    List,
+    /// `/proc/net/ip_vs`: destinations in the order that schedulers walk.
+    Proc,
+    /// `ipvsadm -Ln --thresholds`.
+    Thresholds,
+    /// `ipvsadm -L --timeout`.
+    Timeouts,
+    /// `/proc/net/ip_vs_stats`.
+    Totals,
+}
+
+/// Whether something is made or changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    Add,
+    Edit,
+}
+
+/// What names a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Key {
+    Tcp(SocketAddr),
+    Udp(SocketAddr),
+    Sctp(SocketAddr),
+    Mark { mark: u32, v6: bool },
+}
+
+impl Key {
+    /// The port that destinations have if they name none.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Tcp(at) | Self::Udp(at) | Self::Sctp(at) => at.port(),
+            Self::Mark { .. } => 0,
+        }
+    }
+}
+
+/// A service as ipvsadm's words describe it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceWords {
+    pub key: Key,
+    pub scheduler: String,
+    /// `-b`.
+    pub scheduler_flags: Vec<String>,
+    /// `-p`: how long a template lives.
+    pub persistent_s: Option<u32>,
+    /// `-M`.
+    pub netmask: Option<String>,
+    /// `-o`.
+    pub one_packet: bool,
+    /// `--pe`.
+    pub engine: Option<String>,
+}
+
+/// A destination as ipvsadm's words describe it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestWords {
+    pub addr: IpAddr,
+    pub port: Option<u16>,
+    pub method: Method,
+    pub weight: u32,
+    pub upper: u32,
+    pub lower: u32,
+    pub tunnel: Tunnel,
+}
+
+/// How tunnel packets are wrapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tunnel {
+    Ipip,
+    Gre,
+    Gue,
+}
+
+/// Reads a line: commands separated by `;`.
+pub fn parse(line: &str) -> Vec<Command> {
+    if line.contains('|') && !line.starts_with("dmesg") {
+        let feature = if line.contains("ip_vs_conn_sync") { Feature::Sync } else { Feature::Ipvsadm };
+        return vec![Command::Needs(feature)];
+    }
+    line.split("; ").map(|command| one(&command.split_whitespace().collect::<Vec<_>>())).collect()
+}
+
+fn one(words: &[&str]) -> Command {
+    match *words {
+        ["modprobe" | "dmesg", ..] => Command::Nothing,
+        ["ip", "link", "set", "dev", side, "mtu", mtu] => {
+            let (Some(side), Ok(mtu)) = (side.chars().next(), mtu.parse()) else {
+                return Command::Needs(Feature::Sysctl);
+            };
+            Command::Mtu { side, mtu }
+        }
+        // Netfilter's connection tracking: there is none that could lose track of what rvs rewrites.
+        ["iptables" | "ip6tables", ref rest @ ..] if rest.contains(&"conntrack") => Command::Nothing,
+        ["ip", .., "dev", "m", "nodad"] | ["sort" | "cat", "/proc/net/ip_vs_conn_sync"] => {
+            Command::Needs(Feature::Sync)
+        }
+        ["ip" | "iptables" | "ip6tables", ..] => Command::Needs(Feature::Fwmark),
+        ["cat", "/proc/net/ip_vs"] => Command::Show(Listing::Proc),
+        ["cat", "/proc/net/ip_vs_stats"] => Command::Show(Listing::Totals),
+        // By processor of the recording machine.
+        ["cat", "/proc/net/ip_vs_stats_percpu"] => Command::Nothing,
+        ["ipvsadm", ref words @ ..] => ipvsadm(words).unwrap_or(Command::Needs(Feature::Ipvsadm)),
+        _ => Command::Needs(Feature::Ipvsadm),
+    }
+}
+
+fn ipvsadm(words: &[&str]) -> Option<Command> {
+    let verb = |edit| if edit { Verb::Edit } else { Verb::Add };
+    Some(match *words {
+        ["-C"] => Command::Clear,
+        ["-Z"] => Command::Zero,
+        ["--set", tcp, fin, udp] => Command::Timeouts {
+            tcp_s: tcp.parse().ok()?,
+            tcp_fin_s: fin.parse().ok()?,
+            udp_s: udp.parse().ok()?,
+        },
+        ["-Ln"] => Command::Show(Listing::List),
+        ["-Ln", "--thresholds"] => Command::Show(Listing::Thresholds),
+        ["-L", "--timeout"] => Command::Show(Listing::Timeouts),
+        ["--start-daemon" | "--stop-daemon", ..] | ["-L", "--daemon"] => Command::Needs(Feature::Sync),
+        [name @ ("-A" | "-E"), ref rest @ ..] => {
+            Command::Service { verb: verb(name == "-E"), service: service(rest)? }
+        }
+        ["-D", ref rest @ ..] => Command::RemoveService(key(rest)?),
+        [name @ ("-a" | "-e"), ref rest @ ..] => {
+            Command::Dest { verb: verb(name == "-e"), key: key(rest)?, dest: dest(rest)? }
+        }
+        ["-d", ref rest @ ..] => {
+            let (addr, port) = endpoint(value(rest, "-r")?)?;
+            Command::RemoveDest { key: key(rest)?, addr, port }
+        }
+        _ => return None,
+    })
+}
+
+fn value<'a>(words: &[&'a str], name: &str) -> Option<&'a str> {
+    let at = words.iter().position(|word| *word == name)?;
+    words.get(at + 1).copied()
+}
+
+fn key(words: &[&str]) -> Option<Key> {
+    let address = |name| value(words, name)?.parse::<SocketAddr>().ok();
+    if let Some(mark) = value(words, "-f") {
+        return Some(Key::Mark { mark: mark.parse().ok()?, v6: words.contains(&"-6") });
+    }
+    let tcp = address("-t").map(Key::Tcp);
+    tcp.or_else(|| address("-u").map(Key::Udp)).or_else(|| address("--sctp-service").map(Key::Sctp))
+}
+
+fn service(words: &[&str]) -> Option<ServiceWords> {
+    const PERSISTENT_S: u32 = 300;
+    let given = value(words, "-p").and_then(|seconds| seconds.parse().ok());
+    Some(ServiceWords {
+        key: key(words)?,
+        scheduler: value(words, "-s").unwrap_or("wlc").into(),
+        scheduler_flags: value(words, "-b").map_or(vec![], |f| f.split(',').map(str::to_owned).collect()),
+        persistent_s: words.contains(&"-p").then_some(given.unwrap_or(PERSISTENT_S)),
+        netmask: value(words, "-M").map(str::to_owned),
+        one_packet: words.contains(&"-o"),
+        engine: value(words, "--pe").map(str::to_owned),
+    })
+}
+
+fn dest(words: &[&str]) -> Option<DestWords> {
+    let number = |name, default| value(words, name).map_or(Some(default), |word| word.parse().ok());
+    let (addr, port) = endpoint(value(words, "-r")?)?;
+    Some(DestWords {
+        addr,
+        port,
+        method: words.iter().find_map(|word| method(word)).unwrap_or(Method::DirectRouting),
+        weight: number("-w", 1)?,
+        upper: number("-x", 0)?,
+        lower: number("-y", 0)?,
+        tunnel: match value(words, "--tun-type") {
+            None | Some("ipip") => Tunnel::Ipip,
+            Some("gre") => Tunnel::Gre,
+            Some("gue") => Tunnel::Gue,
+            Some(_) => return None,
+        },
+    })
+}
+
+fn method(word: &str) -> Option<Method> {
+    match word {
+        "-m" => Some(Method::Masquerade),
+        "-i" => Some(Method::Tunnel),
+        "-g" => Some(Method::DirectRouting),
+        "--fullnat" => Some(Method::Fullnat),
+        _ => None,
+    }
+}
+
+fn endpoint(text: &str) -> Option<(IpAddr, Option<u16>)> {
+    if let Ok(at) = text.parse::<SocketAddr>() {
+        return Some((at.ip(), Some(at.port())));
+    }
+    text.trim_start_matches('[').trim_end_matches(']').parse().ok().map(|addr| (addr, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read() {
+        let words = |text: &str| ServiceWords {
+            key: Key::Tcp(text.parse().expect("address and port")),
+            scheduler: "sh".into(),
+            scheduler_flags: vec!["sh-fallback".into(), "sh-port".into()],
+            persistent_s: Some(300),
+            netmask: None,
+            one_packet: false,
+            engine: None,
+        };
+        let dest = DestWords {
+            addr: "2001:db8::b".parse().expect("an address"),
+            port: Some(80),
+            method: Method::Tunnel,
+            weight: 3,
+            upper: 5,
+            lower: 2,
+            tunnel: Tunnel::Gre,
+        };
+        let mark = Key::Mark { mark: 7, v6: true };
+        let table = [
+            ("modprobe xt_mark; ipvsadm -C", vec![Command::Nothing, Command::Clear]),
+            ("ip link set dev s mtu 1400", vec![Command::Mtu { side: 's', mtu: 1400 }]),
+            (
+                "ipvsadm -A -t 192.0.2.100:80 -s sh -b sh-fallback,sh-port -p",
+                vec![Command::Service { verb: Verb::Add, service: words("192.0.2.100:80") }],
+            ),
+            (
+                "ipvsadm -e -f 7 -r [2001:db8::b]:80 -i --tun-type gre -w 3 -x 5 -y 2 -6",
+                vec![Command::Dest { verb: Verb::Edit, key: mark, dest }],
+            ),
+            (
+                "ipvsadm -d -u 192.0.2.100:53 -r 10.0.2.11",
+                vec![Command::RemoveDest {
+                    key: Key::Udp("192.0.2.100:53".parse().expect("address and port")),
+                    addr: "10.0.2.11".parse().expect("an address"),
+                    port: None,
+                }],
+            ),
+            ("ipvsadm -Sn", vec![Command::Needs(Feature::Ipvsadm)]),
+            ("sort /proc/net/ip_vs_conn_sync | grep -i 7 || echo none", vec![Command::Needs(Feature::Sync)]),
+        ];
+        for (line, want) in table {
+            assert_eq!(parse(line), want, "{line}");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! A pipeline between links, as the machine was that Linux was recorded on: interfaces, addresses, static neighbours.
+//! Beyond that machine it has a pool of local addresses, and commands know `--fullnat`.
+
+mod configuration;
+mod listing;
+mod network;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use inet::{DropReason, IfaceId, NeighLimits, News, PortIndex};
+use ipvs::pool::Pools;
+use ipvs::{
+    Cursor, DestId, Director, Limits, NatSteering, Service, ServiceId, ServiceKey, ServiceTable, Settings,
+    Snapshot, Steering, Timeouts, TrafficStats, WorkerId, WorkerShared,
+};
+use pipeline::{Counters, Pipeline, PipelineLimits, Ports};
+use wire::{PacketBuf, VecBuf, ether};
+
+use crate::command::{self, Key, ServiceWords};
+use crate::{Feature, Frame};
+
+pub(crate) use listing::Block;
+pub use network::{LOCAL_ADDRS, LOCAL_PORTS};
+
+/// What became of a frame.
+#[derive(Debug, PartialEq)]
+pub struct Outcome {
+    /// What left, and where.
+    pub out: Vec<(char, Vec<u8>)>,
+    /// It was for the host's own stack.
+    pub to_host: bool,
+    /// What left was made here, not passed on.
+    pub made: bool,
+    /// Why it, or what it was made of, ended here.
+    pub dropped: Option<DropReason>,
+}
+
+/// The links: clients and routers, servers, synchronisation.
+const SIDES: [char; 3] = ['c', 's', 'm'];
+
+/// A director with the links and neighbours of the recordings. Time passes when it is told to.
+pub struct Lab {
+    /// What is tested.
+    pub pipeline: Pipeline<VecBuf>,
+    /// What the worker shows to others: gauges and statistics.
+    pub shared: Arc<WorkerShared>,
+    /// The switches; [`Self::publish`] makes changes known.
+    pub settings: Settings,
+    /// The time.
+    pub now_ms: u64,
+    counters: Arc<Counters>,
+    services: Vec<(ServiceWords, Service)>,
+    /// What the director was last given: what follows goes by what was.
+    table: ServiceTable,
+    /// Services that rvs cannot have, and why.
+    refused: HashMap<Key, Feature>,
+    service_ids: HashMap<ServiceKey, ServiceId>,
+    dest_ids: HashMap<(ServiceKey, SocketAddr), DestId>,
+    zeroed: HashMap<listing::Counted, TrafficStats>,
+    timeouts: Timeouts,
+    mtu: [u16; SIDES.len()],
+    generation: u64,
+}
+
+impl Default for Lab {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Lab {
+    /// With room for a thousand connections.
+    pub fn new() -> Self {
+        Self::with_connections(1000)
+    }
+
+    /// With room for so many connections.
+    pub fn with_connections(connections: u32) -> Self {
+        let limits = Limits { connections, services: 64, dests: 256, ..Limits::default() };
+        let (settings, timeouts, mtu) = (Settings::default(), Timeouts::default(), [1500; SIDES.len()]);
+        let shared = Arc::new(WorkerShared::new(&limits));
+        let snapshot = Arc::new(snapshot(0, mtu, ServiceTable::default(), settings, timeouts));
+        let director =
+            Director::new(WorkerId(0), &limits, snapshot, vec![Arc::clone(&shared)], 1).expect("memory");
+        let counters = Arc::new(Counters::default());
+        let limits = PipelineLimits { neighbours: NeighLimits::default(), icmp_per_second: 0 };
+        Self {
+            pipeline: Pipeline::new(WorkerId(0), director, limits, Arc::clone(&counters), 1),
+            shared,
+            settings,
+            now_ms: 0,
+            counters,
+            services: Vec::new(),
+            table: ServiceTable::default(),
+            refused: HashMap::new(),
+            service_ids: HashMap::new(),
+            dest_ids: HashMap::new(),
+            zeroed: HashMap::new(),
+            timeouts,
+            mtu,
+            generation: 0,
+        }
+    }
+
+    /// Time passes; what ends, ends. Returns what left meanwhile.
+    pub fn advance_to(&mut self, now_ms: u64) -> Vec<Frame> {
+        self.now_ms = self.now_ms.max(now_ms);
+        let mut wires = self.wires();
+        self.pipeline.tick(self.now_ms, 100_000, &mut wires);
+        wires.out.into_iter().map(|(side, bytes)| Frame { side, bytes }).collect()
+    }
+
+    /// A frame from a link, addressed to this host's interface there whatever it says.
+    pub fn send(&mut self, side: char, frame: &[u8]) -> Outcome {
+        let mut frame = frame.to_vec();
+        ether::set_dst(&mut frame, &network::mac(port(side).0));
+        self.receive(side, &frame)
+    }
+
+    /// A frame from a link.
+    pub fn receive(&mut self, side: char, frame: &[u8]) -> Outcome {
+        let dropped =
+            |lab: &Self| DropReason::ALL.iter().map(|reason| lab.counters.dropped_for(*reason)).collect();
+        let before: Vec<u64> = dropped(self);
+        let made = self.counters.generated.get();
+        let mut wires = self.wires();
+        self.pipeline.receive(self.now_ms, port(side), VecBuf::new(frame), &mut wires);
+        let after: Vec<u64> = dropped(self);
+        let (came, went) = self.counters.balance();
+        assert_eq!(came, went, "every packet is accounted for once");
+        Outcome {
+            out: wires.out,
+            to_host: wires.to_host,
+            made: self.counters.generated.get() != made,
+            dropped: DropReason::ALL
+                .iter()
+                .zip(before.iter().zip(after))
+                .find(|(_, (b, a))| *b != a)
+                .map(|(r, _)| *r),
+        }
+    }
+
+    fn wires(&self) -> Wires {
+        Wires { counters: Arc::clone(&self.counters), out: Vec::new(), to_host: false }
+    }
+
+    /// Connections in the tables.
+    pub fn connection_count(&self) -> usize {
+        self.pipeline.director().connections()
+    }
+
+    /// Commands of ipvsadm and ip, separated by `;`, which must be of the kind that rvs can do.
+    pub fn command(&mut self, line: &str) {
+        for command in command::parse(line) {
+            self.run(&command).unwrap_or_else(|feature| panic!("`{line}` needs {feature}"));
+        }
+    }
+
+    /// Hands the configuration to the director.
+    pub fn publish(&mut self) {
+        self.generation += 1;
+        let services = self.services.iter().map(|(_, service)| Arc::new(service.clone())).collect();
+        self.table = ServiceTable::build_after(&self.table, services).expect("valid services");
+        let snapshot = snapshot(self.generation, self.mtu, self.table.clone(), self.settings, self.timeouts);
+        let mut wires = self.wires();
+        self.pipeline.apply(Arc::new(snapshot), &mut wires);
+        self.advance_to(self.now_ms);
+    }
+
+    /// Rows as in `/proc/net/ip_vs_conn`, and seconds left.
+    pub fn connections(&self) -> Vec<(String, u64)> {
+        let mut rows = Vec::new();
+        let mut cursor = Some(Cursor::default());
+        while let Some(at) = cursor {
+            cursor = self
+                .pipeline
+                .director()
+                .list(self.now_ms, at, 64, |view| rows.push(listing::connection(&view)));
+        }
+        rows.sort();
+        rows
+    }
+}
+
+fn snapshot(
+    generation: u64,
+    mtu: [u16; SIDES.len()],
+    services: ServiceTable,
+    settings: Settings,
+    timeouts: Timeouts,
+) -> Snapshot {
+    Snapshot {
+        generation,
+        net: network::net(mtu),
+        services,
+        pools: Pools::build(&[network::pool()]),
+        steering: Steering::new(1, [7; 16], NatSteering::Address { v4_prefix: 32, v6_prefix: 128 }),
+        timeouts,
+        settings,
+    }
+}
+
+/// What a pipeline sends, by link.
+struct Wires {
+    counters: Arc<Counters>,
+    out: Vec<(char, Vec<u8>)>,
+    to_host: bool,
+}
+
+impl Ports<VecBuf> for Wires {
+    fn alloc(&mut self) -> Option<VecBuf> {
+        Some(VecBuf::new(&[]))
+    }
+
+    fn tx(&mut self, port: PortIndex, packet: VecBuf) {
+        self.counters.tx.add(1);
+        self.out.push((SIDES[usize::from(port.0)], packet.bytes().to_vec()));
+    }
+
+    fn to_host(&mut self, _: PortIndex, _: VecBuf) {
+        self.counters.to_host.add(1);
+        self.to_host = true;
+    }
+
+    fn has_host(&self, _: PortIndex) -> bool {
+        true
+    }
+
+    fn steer(&mut self, _: WorkerId, _: IfaceId, _: VecBuf) {
+        panic!("there is one worker");
+    }
+
+    fn broadcast(&mut self, _: News) {}
+}
+
+fn index(side: char) -> usize {
+    SIDES.iter().position(|name| *name == side).expect("a link of the laboratory")
+}
+
+fn port(side: char) -> PortIndex {
+    PortIndex(index(side) as u16)
+}

@@ -1,0 +1,184 @@
+//! Commands turned into rvs's configuration: here is said what rvs can do and what it has yet to learn.
+
+use std::net::SocketAddr;
+
+use ipvs::{Dest, DestId, PoolId, Protocol, SchedulerKind, SchedulerOptions, Service, ServiceId, ServiceKey};
+
+use super::{Lab, index};
+use crate::Feature;
+use crate::command::{Command, DestWords, Key, ServiceWords, Tunnel, Verb};
+
+impl Lab {
+    /// Does what a command asks for.
+    ///
+    /// # Errors
+    ///
+    /// What rvs lacks for it. Nothing has changed then, and later commands on the same service fail alike.
+    ///
+    /// # Panics
+    ///
+    /// On commands that Linux refuses, such as changes to a service that there is not.
+    pub fn run(&mut self, command: &Command) -> Result<(), Feature> {
+        match command {
+            Command::Nothing | Command::Show(_) => return Ok(()),
+            Command::Needs(feature) => return Err(*feature),
+            Command::Zero => self.zero(),
+            Command::Mtu { side, mtu } => self.mtu[index(*side)] = *mtu,
+            Command::Clear => {
+                self.services.clear();
+                self.refused.clear();
+            }
+            Command::Timeouts { tcp_s, tcp_fin_s, udp_s } => {
+                let set = |to: &mut u64, seconds: u64| {
+                    if seconds != 0 {
+                        *to = 1000 * seconds;
+                    }
+                };
+                set(&mut self.timeouts.tcp_ms, *tcp_s);
+                set(&mut self.timeouts.tcp_fin_ms, *tcp_fin_s);
+                set(&mut self.timeouts.udp_ms, *udp_s);
+            }
+            Command::Service { verb, service } => self.service(*verb, service)?,
+            Command::RemoveService(key) => {
+                if self.refused.remove(key).is_none() {
+                    let at = self.find(*key)?;
+                    self.services.remove(at);
+                }
+            }
+            Command::Dest { verb, key, dest } => self.dest(*verb, *key, dest)?,
+            Command::RemoveDest { key, addr, port } => {
+                let at = self.find(*key)?;
+                let addr = SocketAddr::new(*addr, port.unwrap_or(key.port()));
+                self.change_dests(at, |dests| {
+                    dests.retain(|dest| SocketAddr::new(dest.addr, dest.port) != addr)
+                });
+            }
+        }
+        self.publish();
+        Ok(())
+    }
+
+    /// Changes a setting of `net.ipv4.vs`.
+    ///
+    /// # Errors
+    ///
+    /// What rvs lacks for it.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), Feature> {
+        let number = || value.parse::<u64>().map_err(|_| Feature::Sysctl);
+        let settings = &mut self.settings;
+        match name {
+            "conn_reuse_mode" => settings.conn_reuse_mode = number()? as u8,
+            "expire_nodest_conn" => settings.expire_nodest_conn = number()? != 0,
+            "nat_icmp_send" => settings.nat_icmp_send = number()? != 0,
+            "pmtu_disc" => settings.pmtu_disc = number()? != 0,
+            "schedule_icmp" => settings.schedule_icmp = number()? != 0,
+            "sloppy_tcp" => settings.sloppy_tcp = number()? != 0,
+            "lblc_expiration" => settings.lblc_expiration_ms = 1000 * number()?,
+            "lblcr_expiration" => settings.lblcr_expiration_ms = 1000 * number()?,
+            "cache_bypass" => return Err(Feature::CacheBypass),
+            "secure_tcp" => return Err(Feature::SecureTcp),
+            // Whether netfilter tracks connections too: there is no netfilter.
+            "conntrack" => {}
+            "expire_quiescent_template" => return Err(Feature::Persistence),
+            name if name.starts_with("sync_") => return Err(Feature::Sync),
+            _ => return Err(Feature::Sysctl),
+        }
+        self.publish();
+        Ok(())
+    }
+
+    fn service(&mut self, verb: Verb, words: &ServiceWords) -> Result<(), Feature> {
+        let described = described(words);
+        let (key, scheduler, options) = match described {
+            Ok(described) => described,
+            Err(feature) => {
+                self.refused.insert(words.key, feature);
+                return Err(feature);
+            }
+        };
+        if verb == Verb::Edit {
+            let at = self.find(words.key)?;
+            let (said, service) = &mut self.services[at];
+            *said = words.clone();
+            (service.scheduler, service.scheduler_options) = (scheduler, options);
+            service.epoch += 1;
+            return Ok(());
+        }
+        let next = ServiceId(self.service_ids.len() as u32);
+        let id = *self.service_ids.entry(key).or_insert(next);
+        let service = Service {
+            id,
+            key,
+            scheduler,
+            scheduler_options: options,
+            pool: Some(PoolId(0)),
+            dests: Box::new([]),
+            epoch: 0,
+        };
+        self.services.push((words.clone(), service));
+        Ok(())
+    }
+
+    fn dest(&mut self, verb: Verb, key: Key, words: &DestWords) -> Result<(), Feature> {
+        let at = self.find(key)?;
+        match words.tunnel {
+            Tunnel::Gre => return Err(Feature::Gre),
+            Tunnel::Gue => return Err(Feature::Gue),
+            Tunnel::Ipip => {}
+        }
+        let port = match words.port {
+            // As the kernel: what is not rewritten keeps the service's port.
+            Some(_) if words.method.input_only() => key.port(),
+            port => port.unwrap_or(key.port()),
+        };
+        let named = (self.services[at].1.key, SocketAddr::new(words.addr, port));
+        let next = DestId(self.dest_ids.len() as u32);
+        let id = *self.dest_ids.entry(named).or_insert(next);
+        let DestWords { addr, method, weight, upper, lower, .. } = *words;
+        let made = Dest { id, addr, port, method, weight, upper, lower };
+        self.change_dests(at, |dests| match verb {
+            Verb::Add => dests.push(made),
+            Verb::Edit => *dests.iter_mut().find(|dest| dest.id == id).expect("the destination") = made,
+        });
+        Ok(())
+    }
+
+    fn change_dests(&mut self, at: usize, change: impl FnOnce(&mut Vec<Dest>)) {
+        let service = &mut self.services[at].1;
+        let mut dests = std::mem::take(&mut service.dests).into_vec();
+        change(&mut dests);
+        service.dests = dests.into();
+        service.epoch += 1;
+    }
+
+    fn find(&self, key: Key) -> Result<usize, Feature> {
+        if let Some(feature) = self.refused.get(&key) {
+            return Err(*feature);
+        }
+        Ok(self.services.iter().position(|(words, _)| words.key == key).expect("the service"))
+    }
+}
+
+/// What rvs makes of a service's words, or what it lacks for it.
+fn described(words: &ServiceWords) -> Result<(ServiceKey, SchedulerKind, SchedulerOptions), Feature> {
+    let address = |protocol, at: SocketAddr| ServiceKey::Address { protocol, addr: at.ip(), port: at.port() };
+    let key = match words.key {
+        Key::Tcp(at) => address(Protocol::Tcp, at),
+        Key::Udp(at) => address(Protocol::Udp, at),
+        Key::Sctp(_) => return Err(Feature::Sctp),
+        Key::Mark { .. } => return Err(Feature::Fwmark),
+    };
+    let lacks = [
+        (words.engine.is_some(), Feature::PersistenceEngine),
+        (words.persistent_s.is_some() || words.netmask.is_some(), Feature::Persistence),
+        (words.one_packet, Feature::OnePacket),
+    ];
+    if let Some((_, feature)) = lacks.into_iter().find(|(asked, _)| *asked) {
+        return Err(feature);
+    }
+    let scheduler = SchedulerKind::from_name(&words.scheduler).ok_or(Feature::Ipvsadm)?;
+    let flag = |ending: &str| words.scheduler_flags.iter().any(|flag| flag.ends_with(ending));
+    let options =
+        SchedulerOptions { fallback: flag("-fallback"), port: flag("-port"), ..SchedulerOptions::default() };
+    Ok((key, scheduler, options))
+}

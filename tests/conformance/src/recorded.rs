@@ -1,0 +1,72 @@
+//! Recorded listings, read into the rows that [`Lab`](crate::Lab) shows.
+
+use crate::lab::Block;
+
+/// Lines above the first service of `ipvsadm -Ln` and its like.
+const HEADING: usize = 3;
+
+/// Services and their destinations, the words of a row separated by one blank.
+pub(crate) fn blocks<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    for line in lines.into_iter().skip(HEADING) {
+        let row = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        match blocks.last_mut() {
+            Some((_, dests)) if row.starts_with("->") => dests.push(row),
+            _ if row.is_empty() => {}
+            _ => blocks.push((row, Vec::new())),
+        }
+    }
+    blocks
+}
+
+/// Rows of `/proc/net/ip_vs_conn` and seconds left. The heading, where there is one, is skipped, and names and data of
+/// persistence engines with it.
+pub(crate) fn connections(lines: &[String]) -> Vec<(String, u64)> {
+    /// Columns before the seconds.
+    const BEFORE: usize = 8;
+    let row = |line: &String| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let seconds = words.get(BEFORE)?.parse().ok()?;
+        Some((words[..BEFORE].join(" "), seconds))
+    };
+    let mut rows: Vec<(String, u64)> = lines.iter().filter_map(row).collect();
+    rows.sort();
+    rows
+}
+
+/// The totals of `/proc/net/ip_vs_stats`, below two lines of heading, hexadecimal.
+pub(crate) fn totals<'a>(mut lines: impl Iterator<Item = &'a str>) -> Vec<u64> {
+    let words = lines.nth(2).unwrap_or_default().split_whitespace();
+    words.filter_map(|word| u64::from_str_radix(word, 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listings_are_read() {
+        let text = "IP Virtual Server\nProt\n  ->\nTCP  192.0.2.100:80 rr\n  -> 10.0.2.11:80     Masq    1\n\nUDP  a rr";
+        let want = vec![
+            ("TCP 192.0.2.100:80 rr".to_owned(), vec!["-> 10.0.2.11:80 Masq 1".to_owned()]),
+            ("UDP a rr".to_owned(), vec![]),
+        ];
+        assert_eq!(blocks(text.lines()), want);
+    }
+
+    #[test]
+    fn totals_are_read() {
+        let text = "   Total Incoming\n   Conns  Packets\n     3   9   2   26A   118\n\n Conns/s\n  0";
+        assert_eq!(totals(text.lines()), [3, 9, 2, 0x26a, 0x118]);
+    }
+
+    #[test]
+    fn connections_are_read_without_their_heading() {
+        let lines = [
+            "Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Expires PEName PEData",
+            "TCP C6336401 9C40 C0000264 0050 0A00020B 1F90 ESTABLISHED     897",
+        ];
+        let want = "TCP C6336401 9C40 C0000264 0050 0A00020B 1F90 ESTABLISHED".to_owned();
+        assert_eq!(connections(&lines.map(str::to_owned)), [(want, 897)]);
+    }
+}

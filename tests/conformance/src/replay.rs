@@ -1,0 +1,166 @@
+//! Replays a trace and compares every frame, connection, gauge and counter.
+//!
+//! Not compared: commands that Linux refused (control has tests of its own for what is refused), and what tools print
+//! beside the listings of [`Listing`]. Statistics are compared where the recording had waited for Linux's timer,
+//! which sums them every two seconds.
+
+use std::collections::BTreeSet;
+
+use crate::command::{self, Command, Listing};
+use crate::compare::{self, Pair};
+use crate::trace::{Dump, Frame};
+use crate::{Feature, Lab, Step, Trace, recorded};
+
+/// How long Linux takes at most to sum its statistics.
+const STATISTICS_MS: u64 = 2000;
+
+/// How long it takes to record a dump, whose listings are taken one after another, and how late Linux's timers are: what
+/// ends in this time may be there or not.
+const TIMER_LATE_MS: u64 = 300;
+
+/// What came of a trace.
+#[derive(Debug)]
+pub struct Replay {
+    /// The scenario's name.
+    pub scenario: String,
+    /// Frames of the recording that were compared: those that arrived, and those that came of them.
+    pub frames: usize,
+    /// Those of them that belong to steps without a difference.
+    pub frames_same: usize,
+    /// What the scenario asked for that the laboratory has no way to give.
+    pub needs: BTreeSet<Feature>,
+    /// Steps that went otherwise.
+    pub differences: Vec<Difference>,
+}
+
+/// A step that went otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Its number in the recording, from 0.
+    pub step: usize,
+    /// What was recorded.
+    pub want: String,
+    /// What came instead.
+    pub got: String,
+}
+
+/// Replays a trace.
+pub fn replay(trace: &Trace) -> Replay {
+    let mut run = Run { lab: Lab::with_connections(4000), needs: BTreeSet::new(), quiet_ms: 0 };
+    if trace.extra_modules.split_whitespace().any(|module| module == "ip_vs_ftp") {
+        run.needs.insert(Feature::Ftp);
+    }
+    for (name, value) in &trace.sysctl_set {
+        let set = run.lab.set(name.trim_start_matches("net.ipv4.vs."), value);
+        run.needs.extend(set.err());
+    }
+    let (mut frames, mut frames_same) = (0, 0);
+    let mut differences = Vec::new();
+    for (number, step) in trace.steps.iter().enumerate() {
+        let (of_step, difference) = run.step(step);
+        frames += of_step;
+        match difference {
+            Some((want, got)) => differences.push(Difference { step: number, want, got }),
+            None => frames_same += of_step,
+        }
+    }
+    Replay { scenario: trace.scenario.clone(), frames, frames_same, needs: run.needs, differences }
+}
+
+struct Run {
+    lab: Lab,
+    needs: BTreeSet<Feature>,
+    /// How long no frame has arrived.
+    quiet_ms: u64,
+}
+
+impl Run {
+    /// Does a step. Returns how many frames it has, and what differs.
+    fn step(&mut self, step: &Step) -> (usize, Option<Pair>) {
+        match step {
+            Step::Note {} => (0, None),
+            Step::Cmd { cmd, rc, out, frames } => {
+                if *rc == 0 {
+                    (frames.len(), self.command(cmd, out).or_else(|| compare::frames(frames, &[], false)))
+                } else {
+                    (0, None)
+                }
+            }
+            Step::Wait { ms, out } => {
+                self.quiet_ms += ms;
+                let got = self.lab.advance_to(self.lab.now_ms + ms);
+                (out.len(), compare::frames(out, &got, true))
+            }
+            Step::In { frame, t_ms, out } => {
+                self.quiet_ms = 0;
+                self.lab.advance_to(*t_ms);
+                (1 + out.len(), self.frame(frame, out))
+            }
+            Step::Conns { t_ms, proc_conn } => {
+                self.lab.advance_to(*t_ms);
+                (0, compare::connections(&recorded::connections(proc_conn), &self.lab.connections()))
+            }
+            Step::Dump(dump) => (0, self.dump(dump)),
+        }
+    }
+
+    fn frame(&mut self, frame: &Frame, out: &[Frame]) -> Option<Pair> {
+        let outcome = self.lab.receive(frame.side, &frame.bytes);
+        compare::outcome(frame, out, &outcome)
+    }
+
+    fn command(&mut self, line: &str, printed: &str) -> Option<Pair> {
+        let mut difference = None;
+        for command in command::parse(line) {
+            self.needs.extend(self.lab.run(&command).err());
+            if let Command::Show(listing) = command {
+                difference = self.listing(listing, printed.lines());
+            }
+        }
+        difference
+    }
+
+    fn dump(&mut self, dump: &Dump) -> Option<Pair> {
+        if dump.daemon.iter().any(|row| !row.is_empty()) {
+            self.needs.insert(Feature::Sync);
+        }
+        self.lab.advance_to(dump.t_ms.saturating_sub(TIMER_LATE_MS));
+        let early = self.listings(dump);
+        self.lab.advance_to(dump.t_ms);
+        let late = self.listings(dump);
+        early.into_iter().zip(late).find_map(|(early, late)| early.and(late))
+    }
+
+    /// How each listing of a dump differs.
+    fn listings(&self, dump: &Dump) -> [Option<Pair>; 6] {
+        let listing = |kind, rows: &[String]| self.listing(kind, rows.iter().map(String::as_str));
+        [
+            listing(Listing::List, &dump.list),
+            listing(Listing::Proc, &dump.proc_ip_vs),
+            listing(Listing::Thresholds, &dump.thresholds),
+            listing(Listing::Timeouts, &dump.timeouts),
+            self.stats(dump),
+            compare::connections(&recorded::connections(&dump.proc_conn), &self.lab.connections()),
+        ]
+    }
+
+    fn listing<'a>(&self, listing: Listing, lines: impl Iterator<Item = &'a str>) -> Option<Pair> {
+        let (want, got) = match listing {
+            Listing::Timeouts => (lines.collect::<String>().trim().to_owned(), self.lab.timeouts()),
+            Listing::Totals => (format!("{:?}", recorded::totals(lines)), format!("{:?}", self.lab.totals())),
+            Listing::List | Listing::Proc | Listing::Thresholds => {
+                let sorted = listing != Listing::Proc;
+                return compare::blocks(recorded::blocks(lines), self.lab.list(listing), sorted);
+            }
+        };
+        (want != got).then_some((want, got))
+    }
+
+    fn stats(&self, dump: &Dump) -> Option<Pair> {
+        if self.quiet_ms < STATISTICS_MS {
+            return None;
+        }
+        let want = recorded::blocks(dump.stats.iter().map(String::as_str));
+        compare::blocks(want, self.lab.stats(), true)
+    }
+}
