@@ -15,6 +15,8 @@ pub enum Command {
     Nothing,
     /// `ip link set dev SIDE mtu MTU`.
     Mtu { side: char, mtu: u16 },
+    /// `sysctl -w net.ipv4.vs.NAME=VALUE`.
+    Setting { name: String, value: String },
     /// `ipvsadm -C`.
     Clear,
     /// `ipvsadm -Z`.
@@ -130,6 +132,13 @@ fn one(words: &[&str]) -> Command {
                 return Command::Needs(Feature::Sysctl);
             };
             Command::Mtu { side, mtu }
+        }
+        ["sysctl", .., setting] => {
+            let said = setting.strip_prefix("net.ipv4.vs.").and_then(|setting| setting.split_once('='));
+            said.map_or(Command::Needs(Feature::Sysctl), |(name, value)| Command::Setting {
+                name: name.into(),
+                value: value.into(),
+            })
         }
         // Netfilter's connection tracking: there is none that could lose track of what rvs rewrites.
         ["iptables" | "ip6tables", ref rest @ ..] if rest.contains(&"conntrack") => Command::Nothing,
@@ -266,6 +275,10 @@ mod tests {
         let mark = Key::Mark { mark: 7, v6: true };
         let table = [
             ("modprobe xt_mark; ipvsadm -C", vec![Command::Nothing, Command::Clear]),
+            (
+                "sysctl -qw net.ipv4.vs.sloppy_tcp=1",
+                vec![Command::Setting { name: "sloppy_tcp".into(), value: "1".into() }],
+            ),
             ("ip link set dev s mtu 1400", vec![Command::Mtu { side: 's', mtu: 1400 }]),
             (
                 "ipvsadm -A -t 192.0.2.100:80 -s sh -b sh-fallback,sh-port -p",

@@ -34,10 +34,12 @@ pub(crate) fn outcome(asked: &Frame, want: &[Frame], got: &Outcome) -> Option<Pa
     frames(want, &out, got.made).map(|(want, got)| (want, [got, dropped].join(" ").trim().to_owned()))
 }
 
-/// Frames, in order.
+/// Frames, in order at each link; between links there is none.
 pub(crate) fn frames(want: &[Frame], got: &[Frame], made: bool) -> Option<Pair> {
     let masked = |frames: &[Frame]| -> Vec<(char, Vec<u8>)> {
-        frames.iter().map(|frame| (frame.side, mask(&frame.bytes, made))).collect()
+        let mut masked: Vec<_> = frames.iter().map(|frame| (frame.side, mask(&frame.bytes, made))).collect();
+        masked.sort_by_key(|(side, _)| *side);
+        masked
     };
     (masked(want) != masked(got)).then(|| (show(want, made), show(got, made)))
 }

@@ -21,6 +21,7 @@ use wire::{PacketBuf, VecBuf, ether};
 use crate::command::{self, Key, ServiceWords};
 use crate::{Feature, Frame};
 
+pub(crate) use configuration::Refusal;
 pub(crate) use listing::Block;
 pub use network::{LOCAL_ADDRS, LOCAL_PORTS};
 
@@ -78,7 +79,7 @@ impl Lab {
 
     /// With room for so many connections.
     pub fn with_connections(connections: u32) -> Self {
-        let limits = Limits { connections, services: 64, dests: 256, ..Limits::default() };
+        let limits = Limits { connections, services: 256, dests: 1024, ..Limits::default() };
         let (settings, timeouts, mtu) = (Settings::default(), Timeouts::default(), [1500; SIDES.len()]);
         let shared = Arc::new(WorkerShared::new(&limits));
         let snapshot = Arc::new(snapshot(0, mtu, ServiceTable::default(), settings, timeouts));
@@ -154,7 +155,7 @@ impl Lab {
     /// Commands of ipvsadm and ip, separated by `;`, which must be of the kind that rvs can do.
     pub fn command(&mut self, line: &str) {
         for command in command::parse(line) {
-            self.run(&command).unwrap_or_else(|feature| panic!("`{line}` needs {feature}"));
+            self.run(&command).unwrap_or_else(|refusal| panic!("`{line}`: {refusal:?}"));
         }
     }
 
@@ -235,10 +236,10 @@ impl Ports<VecBuf> for Wires {
     fn broadcast(&mut self, _: News) {}
 }
 
-fn index(side: char) -> usize {
-    SIDES.iter().position(|name| *name == side).expect("a link of the laboratory")
+fn index(side: char) -> Option<usize> {
+    SIDES.iter().position(|name| *name == side)
 }
 
 fn port(side: char) -> PortIndex {
-    PortIndex(index(side) as u16)
+    PortIndex(index(side).expect("a link of the laboratory") as u16)
 }

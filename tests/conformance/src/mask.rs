@@ -1,12 +1,17 @@
 //! Frames without what Linux itself does not repeat.
 //!
 //! Cleared: id and header checksum of IPv4 packets that the director makes (ICMP, tunnel headers without DF), flow labels
-//! and fragment ids of IPv6 packets that it makes, source ports of GUE. Ethernet padding is cut off. Everything else counts.
+//! and fragment ids of IPv6 packets that it makes, source ports of GUE
+//! and of synchronisation. Ethernet padding is cut off. Everything else counts.
+
+use std::ops::RangeInclusive;
 
 use wire::{Family, PacketInfo, Parsed, icmp, icmpv6, ipv4, parse, protocol};
 
 /// The port that the recordings give GUE.
 const GUE_PORT: u16 = 6080;
+/// Ports of synchronisation messages.
+const SYNC_PORTS: RangeInclusive<u16> = 8848..=8863;
 
 /// A frame as it is compared. `made`: the director made it, instead of passing it on.
 pub fn mask(frame: &[u8], made: bool) -> Vec<u8> {
@@ -14,8 +19,10 @@ pub fn mask(frame: &[u8], made: bool) -> Vec<u8> {
     let mut frame = frame[..usize::from(info.end)].to_vec();
     let gue = info.protocol == protocol::UDP && info.dport == GUE_PORT;
     let wrapped = gue || matches!(info.protocol, protocol::IPIP | protocol::IPV6 | protocol::GRE);
-    let made = made || is_echo_reply(&info, &frame);
-    if gue {
+    let sync =
+        info.protocol == protocol::UDP && SYNC_PORTS.contains(&info.dport) && info.dst(&frame).is_multicast();
+    let made = made || sync || is_echo_reply(&info, &frame);
+    if gue || sync {
         clear_source_port(&info, &mut frame);
     }
     let ip = info.ip_mut(&mut frame);

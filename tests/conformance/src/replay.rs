@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::command::{self, Command, Listing};
 use crate::compare::{self, Pair};
+use crate::lab::Refusal;
 use crate::trace::{Dump, Frame};
 use crate::{Feature, Lab, Step, Trace, recorded};
 
@@ -46,7 +47,8 @@ pub struct Difference {
 
 /// Replays a trace.
 pub fn replay(trace: &Trace) -> Replay {
-    let mut run = Run { lab: Lab::with_connections(4000), needs: BTreeSet::new(), quiet_ms: 0 };
+    let mut run =
+        Run { lab: Lab::with_connections(4000), needs: BTreeSet::new(), quiet_ms: 0, left: Vec::new() };
     if trace.extra_modules.split_whitespace().any(|module| module == "ip_vs_ftp") {
         run.needs.insert(Feature::Ftp);
     }
@@ -72,6 +74,8 @@ struct Run {
     needs: BTreeSet<Feature>,
     /// How long no frame has arrived.
     quiet_ms: u64,
+    /// Frames that left by themselves, not compared yet.
+    left: Vec<Frame>,
 }
 
 impl Run {
@@ -88,16 +92,16 @@ impl Run {
             }
             Step::Wait { ms, out } => {
                 self.quiet_ms += ms;
-                let got = self.lab.advance_to(self.lab.now_ms + ms);
-                (out.len(), compare::frames(out, &got, true))
+                self.advance_to(self.lab.now_ms + ms);
+                (out.len(), compare::frames(out, &std::mem::take(&mut self.left), true))
             }
             Step::In { frame, t_ms, out } => {
                 self.quiet_ms = 0;
-                self.lab.advance_to(*t_ms);
+                self.advance_to(*t_ms);
                 (1 + out.len(), self.frame(frame, out))
             }
             Step::Conns { t_ms, proc_conn } => {
-                self.lab.advance_to(*t_ms);
+                self.advance_to(*t_ms);
                 (0, compare::connections(&recorded::connections(proc_conn), &self.lab.connections()))
             }
             Step::Dump(dump) => (0, self.dump(dump)),
@@ -105,14 +109,25 @@ impl Run {
     }
 
     fn frame(&mut self, frame: &Frame, out: &[Frame]) -> Option<Pair> {
-        let outcome = self.lab.receive(frame.side, &frame.bytes);
+        let mut outcome = self.lab.receive(frame.side, &frame.bytes);
+        if !self.left.is_empty() {
+            outcome.made = true;
+            outcome.out.splice(..0, self.left.drain(..).map(|frame| (frame.side, frame.bytes)));
+        }
         compare::outcome(frame, out, &outcome)
+    }
+
+    fn advance_to(&mut self, now_ms: u64) {
+        self.left.extend(self.lab.advance_to(now_ms));
     }
 
     fn command(&mut self, line: &str, printed: &str) -> Option<Pair> {
         let mut difference = None;
         for command in command::parse(line) {
-            self.needs.extend(self.lab.run(&command).err());
+            // What is impossible here was so in Linux, or the listings tell.
+            if let Err(Refusal::Needs(feature)) = self.lab.run(&command) {
+                self.needs.insert(feature);
+            }
             if let Command::Show(listing) = command {
                 difference = self.listing(listing, printed.lines());
             }
@@ -124,9 +139,9 @@ impl Run {
         if dump.daemon.iter().any(|row| !row.is_empty()) {
             self.needs.insert(Feature::Sync);
         }
-        self.lab.advance_to(dump.t_ms.saturating_sub(TIMER_LATE_MS));
+        self.advance_to(dump.t_ms.saturating_sub(TIMER_LATE_MS));
         let early = self.listings(dump);
-        self.lab.advance_to(dump.t_ms);
+        self.advance_to(dump.t_ms);
         let late = self.listings(dump);
         early.into_iter().zip(late).find_map(|(early, late)| early.and(late))
     }

@@ -1,8 +1,9 @@
 //! Replays recordings of Linux through the director: a line for each scenario, then how many passed.
 
-use std::path::PathBuf;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 
-use conformance::{Expectations, Verdict, read_folder, recorded_scenarios, replay};
+use conformance::{Expectations, Replay, Verdict, read_folder, recorded_scenarios, replay};
 use lab::{Error, Result};
 
 /// How many went how.
@@ -37,13 +38,18 @@ pub(crate) fn as_listed() -> Result<()> {
     }
 }
 
-fn table(folder: &std::path::Path, verbose: bool) -> Result<Tally> {
+fn table(folder: &Path, verbose: bool) -> Result<Tally> {
     let traces = read_folder(folder).map_err(|error| Error::new(error.to_string()))?;
     let lists = Expectations::of_the_repository();
     let mut tally = Tally::default();
     println!("{:<32} {:>13}  result", "scenario", "frames");
     for trace in &traces {
-        let replay = replay(trace);
+        // One that breaks the director must not hide the others.
+        let Ok(replay) = catch_unwind(AssertUnwindSafe(|| replay(trace))) else {
+            println!("{:<32} {:>13}  FAILED: the replay panicked", trace.scenario, "");
+            (tally.failed, tally.unexpected) = (tally.failed + 1, tally.unexpected + 1);
+            continue;
+        };
         let verdict = lists.judge(&replay);
         let frames = format!("{}/{}", replay.frames_same, replay.frames);
         println!("{:<32} {frames:>13}  {}", replay.scenario, result(&verdict, &replay, verbose));
@@ -55,7 +61,7 @@ fn table(folder: &std::path::Path, verbose: bool) -> Result<Tally> {
 }
 
 /// The verdict in one line, and what differs below it if that is asked for.
-fn result(verdict: &Verdict, replay: &conformance::Replay, verbose: bool) -> String {
+fn result(verdict: &Verdict, replay: &Replay, verbose: bool) -> String {
     const STEPS_SHOWN: usize = 8;
     let steps: Vec<String> = replay.differences.iter().map(|found| found.step.to_string()).collect();
     let more = if steps.len() > STEPS_SHOWN { ", …" } else { "" };

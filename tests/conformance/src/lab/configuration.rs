@@ -8,22 +8,34 @@ use super::{Lab, index};
 use crate::Feature;
 use crate::command::{Command, DestWords, Key, ServiceWords, Tunnel, Verb};
 
+/// Why a command changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// rvs lacks this for it; later commands on the same service are refused alike.
+    Needs(Feature),
+    /// It makes no sense: what it names is not there, or is there already.
+    Impossible,
+}
+
+impl From<Feature> for Refusal {
+    fn from(feature: Feature) -> Self {
+        Self::Needs(feature)
+    }
+}
+
 impl Lab {
     /// Does what a command asks for.
     ///
     /// # Errors
     ///
-    /// What rvs lacks for it. Nothing has changed then, and later commands on the same service fail alike.
-    ///
-    /// # Panics
-    ///
-    /// On commands that Linux refuses, such as changes to a service that there is not.
-    pub fn run(&mut self, command: &Command) -> Result<(), Feature> {
+    /// Why it cannot be done; nothing has changed then.
+    pub(crate) fn run(&mut self, command: &Command) -> Result<(), Refusal> {
         match command {
             Command::Nothing | Command::Show(_) => return Ok(()),
-            Command::Needs(feature) => return Err(*feature),
+            Command::Needs(feature) => return Err(Refusal::Needs(*feature)),
             Command::Zero => self.zero(),
-            Command::Mtu { side, mtu } => self.mtu[index(*side)] = *mtu,
+            Command::Mtu { side, mtu } => self.mtu[index(*side).ok_or(Refusal::Impossible)?] = *mtu,
+            Command::Setting { name, value } => self.set(name, value)?,
             Command::Clear => {
                 self.services.clear();
                 self.refused.clear();
@@ -87,13 +99,13 @@ impl Lab {
         Ok(())
     }
 
-    fn service(&mut self, verb: Verb, words: &ServiceWords) -> Result<(), Feature> {
+    fn service(&mut self, verb: Verb, words: &ServiceWords) -> Result<(), Refusal> {
         let described = described(words);
         let (key, scheduler, options) = match described {
             Ok(described) => described,
             Err(feature) => {
                 self.refused.insert(words.key, feature);
-                return Err(feature);
+                return Err(feature.into());
             }
         };
         if verb == Verb::Edit {
@@ -103,6 +115,9 @@ impl Lab {
             (service.scheduler, service.scheduler_options) = (scheduler, options);
             service.epoch += 1;
             return Ok(());
+        }
+        if self.services.iter().any(|(_, service)| service.key == key) {
+            return Err(Refusal::Impossible);
         }
         let next = ServiceId(self.service_ids.len() as u32);
         let id = *self.service_ids.entry(key).or_insert(next);
@@ -119,11 +134,11 @@ impl Lab {
         Ok(())
     }
 
-    fn dest(&mut self, verb: Verb, key: Key, words: &DestWords) -> Result<(), Feature> {
+    fn dest(&mut self, verb: Verb, key: Key, words: &DestWords) -> Result<(), Refusal> {
         let at = self.find(key)?;
         match words.tunnel {
-            Tunnel::Gre => return Err(Feature::Gre),
-            Tunnel::Gue => return Err(Feature::Gue),
+            Tunnel::Gre => return Err(Feature::Gre.into()),
+            Tunnel::Gue => return Err(Feature::Gue.into()),
             Tunnel::Ipip => {}
         }
         let port = match words.port {
@@ -135,11 +150,13 @@ impl Lab {
         let next = DestId(self.dest_ids.len() as u32);
         let id = *self.dest_ids.entry(named).or_insert(next);
         let DestWords { addr, method, weight, upper, lower, .. } = *words;
+        let there = self.services[at].1.dests.iter().position(|dest| dest.id == id);
         let made = Dest { id, addr, port, method, weight, upper, lower };
-        self.change_dests(at, |dests| match verb {
-            Verb::Add => dests.push(made),
-            Verb::Edit => *dests.iter_mut().find(|dest| dest.id == id).expect("the destination") = made,
-        });
+        match (verb, there) {
+            (Verb::Add, None) => self.change_dests(at, |dests| dests.push(made)),
+            (Verb::Edit, Some(index)) => self.change_dests(at, |dests| dests[index] = made),
+            (Verb::Add, Some(_)) | (Verb::Edit, None) => return Err(Refusal::Impossible),
+        }
         Ok(())
     }
 
@@ -151,11 +168,11 @@ impl Lab {
         service.epoch += 1;
     }
 
-    fn find(&self, key: Key) -> Result<usize, Feature> {
+    fn find(&self, key: Key) -> Result<usize, Refusal> {
         if let Some(feature) = self.refused.get(&key) {
-            return Err(*feature);
+            return Err(Refusal::Needs(*feature));
         }
-        Ok(self.services.iter().position(|(words, _)| words.key == key).expect("the service"))
+        self.services.iter().position(|(words, _)| words.key == key).ok_or(Refusal::Impossible)
     }
 }
 
