@@ -126,3 +126,69 @@ impl Answer {
 fn header_is_intact(info: &PacketInfo, frame: &[u8]) -> bool {
     info.family == Family::V6 || ipv4::verify_checksum(info.ip(frame))
 }
+
+#[cfg(test)]
+mod tests {
+    use wire::testing::Frame as Packet;
+
+    use super::*;
+
+    const V4: [&str; 2] = ["198.51.100.1", "192.0.2.100"];
+    const V6: [&str; 2] = ["2001:db8:c::1", "2001:db8:1::100"];
+
+    fn packet([src, dst]: [&str; 2]) -> Packet {
+        Packet::new(src.parse().expect("an address"), dst.parse().expect("an address"))
+    }
+
+    #[test]
+    fn hosts_answer_what_they_answer() {
+        let damaged = packet(V4).tcp(1000, 80, tcp::ACK).bad_checksum().build();
+        let table = [
+            ("an acknowledgement", packet(V4).tcp(1000, 80, tcp::ACK).build(), Answer::Reset),
+            ("a reset", packet(V4).tcp(1000, 80, tcp::RST).build(), Answer::Silence),
+            ("damaged", damaged, Answer::Silence),
+            ("UDP", packet(V4).udp(1000, 53).payload(&[1]).build(), Answer::Icmp(3, 3)),
+            ("UDP over IPv6", packet(V6).udp(1000, 53).payload(&[1]).build(), Answer::Icmp(1, 4)),
+            ("an echo", packet(V4).echo_request(1, 1).build(), Answer::Silence),
+        ];
+        for (name, frame, want) in table {
+            assert_eq!(Answer::to(&frame), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_packet_for_the_host_wants_the_hosts_answer() {
+        let asked = Frame { side: 'c', bytes: packet(V4).tcp(1000, 80, tcp::ACK).build() };
+        let reset =
+            |side, ends: [&str; 2], flags| Frame { side, bytes: packet(ends).tcp(80, 1000, flags).build() };
+        let back = [V4[1], V4[0]];
+        let got = Outcome { out: vec![], to_host: true, made: false, dropped: None };
+        let table = [
+            ("a reset", vec![reset('c', back, tcp::RST)], true),
+            ("nothing", vec![], false),
+            ("no reset", vec![reset('c', back, tcp::ACK)], false),
+            ("a reset to somebody else", vec![reset('c', V4, tcp::RST)], false),
+            ("a reset elsewhere", vec![reset('s', back, tcp::RST)], false),
+            ("two", vec![reset('c', back, tcp::RST), reset('c', back, tcp::RST)], false),
+        ];
+        for (name, want, same) in table {
+            assert_eq!(outcome(&asked, &want, &got).is_none(), same, "{name}");
+        }
+    }
+
+    #[test]
+    fn seconds_may_differ_by_two_and_rows_by_nothing() {
+        let rows = |rows: &[(&str, u64)]| -> Vec<(String, u64)> {
+            rows.iter().map(|(row, seconds)| ((*row).into(), *seconds)).collect()
+        };
+        let want = rows(&[("a", 10), ("b", 60)]);
+        for (name, got, same) in [
+            ("two seconds", rows(&[("a", 12), ("b", 58)]), true),
+            ("three seconds", rows(&[("a", 13), ("b", 60)]), false),
+            ("a row less", rows(&[("a", 10)]), false),
+            ("another row", rows(&[("a", 10), ("c", 60)]), false),
+        ] {
+            assert_eq!(connections(&want, &got).is_none(), same, "{name}");
+        }
+    }
+}

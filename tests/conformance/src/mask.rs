@@ -58,3 +58,63 @@ fn clear_source_port(info: &PacketInfo, frame: &mut [u8]) {
         udp[6..8].fill(0xff);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wire::testing::Frame;
+
+    use super::*;
+
+    fn packet(src: &str, dst: &str) -> Frame {
+        Frame::new(src.parse().expect("an address"), dst.parse().expect("an address"))
+    }
+
+    /// Whether two frames that differ at one byte are the same when masked.
+    fn same_but_for(frame: &[u8], at: usize, made: bool) -> bool {
+        let mut other = frame.to_vec();
+        other[at] ^= 1;
+        mask(frame, made) == mask(&other, made)
+    }
+
+    #[test]
+    fn only_what_linux_does_not_repeat_is_cleared() {
+        /// Where things are behind the Ethernet header.
+        const FLOW_LABEL: usize = 14 + 3;
+        const V6_SPORT: usize = 14 + 40;
+        let passed = packet("2001:db8:c::1", "2001:db8:1::100").udp(1000, 53).payload(&[1]).build();
+        let gue = packet("2001:db8:2::1", "2001:db8:2::b").udp(1000, GUE_PORT).payload(&[1]).build();
+        let sync = packet("10.0.3.1", "224.0.0.81").udp(1000, 8848).payload(&[1]).build();
+        let unicast = packet("10.0.3.1", "10.0.3.2").udp(1000, 8848).payload(&[1]).build();
+        let table = [
+            ("flow label, passed on", &passed, FLOW_LABEL, false, false),
+            ("flow label, made", &passed, FLOW_LABEL, true, true),
+            ("source port", &passed, V6_SPORT + 1, true, false),
+            ("source port of GUE", &gue, V6_SPORT + 1, false, true),
+            ("destination port of GUE", &gue, V6_SPORT + 3, false, false),
+            ("source port of synchronisation", &sync, 14 + 20 + 1, false, true),
+            ("what synchronisation says", &sync, 14 + 20 + 8, false, false),
+            ("source port of other UDP", &unicast, 14 + 20 + 1, false, false),
+        ];
+        for (name, frame, at, made, want) in table {
+            assert_eq!(same_but_for(frame, at, made), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn ids_of_packets_that_are_made_are_cleared_with_the_checksum_over_them() {
+        let packet = |id: u16| {
+            let mut frame = packet("192.0.2.1", "198.51.100.1").echo_request(1, 1).build();
+            ipv4::set_id(&mut frame[14..], id);
+            frame
+        };
+        assert_eq!(mask(&packet(1), true), mask(&packet(2), true));
+        assert_ne!(mask(&packet(1), false), mask(&packet(2), false));
+    }
+
+    #[test]
+    fn padding_is_cut_off() {
+        let frame = packet("192.0.2.1", "198.51.100.1").udp(1, 2).payload(&[1]).build();
+        let padded = [&frame[..], &[0; 17]].concat();
+        assert_eq!(mask(&padded, false), mask(&frame, false));
+    }
+}
