@@ -73,6 +73,11 @@ drop_reasons! {
     TunnelError, "tunnel_error", "An ICMP error about a tunnel packet of ours, told on as one about the packet inside.";
     IcmpRateLimited, "icmp_rate_limited", "An ICMP error of ours that the rate limit suppressed.";
     Fragment, "fragment", "A fragment to a service or from a masquerade destination: fragments are not gathered.";
+    FragmentInvalid, "fragment_invalid", "A fragment that no datagram can have, or of a datagram whose fragments contradict each other.";
+    FragmentOverlap, "fragment_overlap", "Of a datagram whose fragments overlap.";
+    FragmentDuplicate, "fragment_duplicate", "A fragment that had come before.";
+    FragmentTableFull, "fragment_table_full", "Too many fragments wait: in all, of one sender or of one datagram.";
+    FragmentTimeout, "fragment_timeout", "The other fragments of the datagram did not come in time.";
     NoHeadroom, "no_headroom", "No room in the buffer for the headers to be added.";
     NoDestination, "no_destination", "The service has no destination that may be chosen.";
     DestinationGone, "destination_gone", "The connection's destination has been removed.";

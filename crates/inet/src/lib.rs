@@ -19,6 +19,7 @@ mod net;
 mod news;
 mod pmtu;
 mod rate_limit;
+pub mod reassembly;
 mod route;
 #[cfg(test)]
 mod testing;
@@ -36,4 +37,5 @@ pub use net::{Net, NetConfig, NetError, StaticNeighbour};
 pub use news::{News, PathMtu};
 pub use pmtu::PmtuCache;
 pub use rate_limit::IcmpLimiter;
+pub use reassembly::{Reassembly, ReassemblyLimits};
 pub use route::{NextHop, Route};
