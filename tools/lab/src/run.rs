@@ -256,7 +256,10 @@ fn clean_up_on_signals() {
             // The main thread may be tidying up at this moment: then its run is removed twice, which does no harm.
             let live = locked(&LIVE).clone();
             live.iter().for_each(|id| remove(id));
-            end_children();
+            // Without a run of ours that is to go, our programs are those of one that is kept.
+            if !live.is_empty() {
+                end_children();
+            }
             for (path, before) in locked(&CHANGED).drain(..).rev() {
                 let _ = std::fs::write(path, before);
             }
