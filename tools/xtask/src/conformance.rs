@@ -25,12 +25,15 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
         _ => return Err(Error::new("conformance takes one folder of traces at most, --verbose before it")),
     };
     let tally = table(&folder, verbose)?;
+    println!("{} passed, {} failed", tally.passed, tally.failed);
     if tally.failed == 0 { Ok(()) } else { Err(Error::new(format!("{} failed", tally.failed))) }
 }
 
 /// Prints the table of the repository's scenarios: an error if one does not go as the lists say.
 pub(crate) fn as_listed() -> Result<()> {
     let tally = table(&recorded_scenarios(), false)?;
+    let Tally { passed, failed, unexpected } = tally;
+    println!("{passed} as Linux, {failed} not (tests/conformance/not_yet.toml), {unexpected} unexpected");
     if tally.unexpected == 0 {
         Ok(())
     } else {
@@ -56,7 +59,6 @@ fn table(folder: &Path, verbose: bool) -> Result<Tally> {
         *if verdict.passed() { &mut tally.passed } else { &mut tally.failed } += 1;
         tally.unexpected += usize::from(!verdict.expected());
     }
-    println!("{} passed, {} failed", tally.passed, tally.failed);
     Ok(tally)
 }
 
