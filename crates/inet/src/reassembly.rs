@@ -8,9 +8,11 @@
 //! all boundaries, and checksums, SIP and FTP need the bytes in one piece.)
 //!
 //! Rules, those of Linux 6.1 unless said:
-//! * A fragment whose bytes are all there is a duplicate: it is dropped, the datagram goes on.
-//! * Any other overlap costs the whole datagram (RFC 5722, and for IPv4 alike), as does a fragment that no datagram
-//!   can have ([`DropReason::FragmentInvalid`]): without data, behind 65,535 bytes, behind the end, with another end.
+//! * A fragment whose bytes are all there, among fragments that came in order, is a duplicate: it is dropped, the
+//!   datagram goes on. Any other overlap costs the whole datagram (RFC 5722, and for IPv4 alike).
+//! * A fragment that no datagram can have is dropped ([`DropReason::FragmentInvalid`]): without data, behind 65,535
+//!   bytes, behind the end, with another end. Of IPv4 it costs the datagram as well. IPv6 that is misaligned or lacks
+//!   its upper-layer header is among these; Linux forwards such a fragment as it is.
 //! * An atomic fragment (RFC 6946) is no fragment here, and touches none that are held.
 //! * Values of the ECN bits that contradict each other cost the datagram (RFC 3168 section 5.3).
 //! * An IPv4 datagram waits 30 s for its last fragment, one of IPv6 60 s, from its first to arrive on.
@@ -233,15 +235,13 @@ impl<B: PacketBuf> Reassembly<B> {
         let (fit, piece) = match (Piece::read(packet.bytes(), info), found) {
             (Some(piece), Some(id)) => (self.table.fit(id, &piece), piece),
             (Some(piece), None) => (Fit::FIRST, piece),
-            (None, _) => return Err((packet, self.give_up(found, DropReason::FragmentInvalid, release))),
+            (None, _) => return Err((packet, self.invalid(&key, found, release))),
         };
         let behind = match fit {
             Fit::New(behind) => behind,
             Fit::Duplicate => return Err((packet, DropReason::FragmentDuplicate)),
             Fit::Overlap => return Err((packet, self.give_up(found, DropReason::FragmentOverlap, release))),
-            Fit::Contradiction => {
-                return Err((packet, self.give_up(found, DropReason::FragmentInvalid, release)));
-            }
+            Fit::Contradiction => return Err((packet, self.invalid(&key, found, release))),
         };
         if found.is_some_and(|id| self.table.get(id).count >= self.limits.fragments_per_datagram) {
             return Err((packet, self.give_up(found, DropReason::FragmentTableFull, release)));
@@ -263,6 +263,16 @@ impl<B: PacketBuf> Reassembly<B> {
         if !fits && let Some(id) = self.table.oldest(of) {
             self.discard(id, DropReason::FragmentTableFull, release);
         }
+    }
+
+    /// Refuses a fragment that no datagram can have: of IPv4 it costs the one it says it is of.
+    fn invalid(
+        &mut self,
+        key: &FragmentKey,
+        id: Option<DatagramId>,
+        release: &mut impl FnMut(Released<B>),
+    ) -> DropReason {
+        self.give_up(id.filter(|_| key.src.is_ipv4()), DropReason::FragmentInvalid, release)
     }
 
     /// Gives up the datagram that a refused fragment is of, if any is held of it.

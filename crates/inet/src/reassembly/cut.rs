@@ -6,7 +6,8 @@
 //! | --- | --- |
 //! | IPv4, gathered where it was delivered to the host ([`Sizes::Largest`]: requests, in LOCAL_IN) | as large as the largest that came; a tunnel packet around it as well |
 //! | IPv4, gathered on its way through ([`Sizes::AsCame`]: replies, in FORWARD) | as it came |
-//! | IPv6 that fits 1,280 bytes | as it came, or in one piece |
+//! | IPv6 that without a fragment header is no longer than the largest that came | in one piece |
+//! | other IPv6 that fits 1,280 bytes | as it came, or in one piece |
 //! | other IPv6, both ways, and tunnel packets around it | as large as the largest that came, but not below 1,280 |
 //!
 //! "Don't fragment" stays on all IPv4 fragments. The identification is the datagram's (IPv4), or new (IPv6). "As it
@@ -154,7 +155,11 @@ impl Plan {
             Family::V4 => sizes == Sizes::AsCame,
             Family::V6 => fits,
         };
+        let as_large = info.family == Family::V6 && info.ip_len() <= usize::from(cuts.largest);
         let plan = Self { payload_len, first: step, step, last, whole: fits };
+        if as_large {
+            return Some(Self { whole: true, ..plan });
+        }
         Some(if as_came { plan.as_came(head, cuts).unwrap_or(plan) } else { plan })
     }
 

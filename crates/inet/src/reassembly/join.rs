@@ -47,7 +47,7 @@ pub(super) fn join<B: PacketBuf>(
     if let Some(packet) = spent {
         release(Released::Merged(packet));
     }
-    while let Some(Held { packet, piece }) = table.pop_first(id) {
+    while let Some(Held { packet, piece, .. }) = table.pop_first(id) {
         copy(&mut whole, shape.payload_at, &packet, &piece);
         release(Released::Merged(packet));
     }

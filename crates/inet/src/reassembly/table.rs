@@ -69,6 +69,8 @@ impl Datagram {
 pub(super) struct Held<B> {
     pub(super) packet: B,
     pub(super) piece: Piece,
+    /// Where the run starts that it is of: fragments that came in order, one behind the other.
+    run: u32,
 }
 
 #[derive(Debug)]
@@ -82,7 +84,7 @@ struct Place<B> {
 pub(super) enum Fit {
     /// It brings new bytes; it goes behind this one.
     New(Behind),
-    /// All its bytes are there.
+    /// All its bytes are there, in one run.
     Duplicate,
     /// Some of its bytes are there.
     Overlap,
@@ -247,13 +249,12 @@ impl<B> Table<B> {
         while self.piece(next).is_some_and(|held| held.start <= piece.start) {
             (behind, next) = (next, self.places[next as usize].next);
         }
-        let reach_before = self.piece(behind).map_or(0, |held| held.end);
-        if reach_before <= piece.start {
+        let Some((held, run)) = self.piece_and_run(behind).filter(|(held, _)| held.end > piece.start) else {
             let free = self.piece(next).is_none_or(|held| piece.end <= held.start);
             return if free { Fit::New(Behind(behind)) } else { Fit::Overlap };
-        }
-        let mut reach = reach_before;
-        while let Some(held) = self.piece(next).filter(|held| held.start == reach) {
+        };
+        let mut reach = held.end;
+        while let Some((held, _)) = self.piece_and_run(next).filter(|&(_, other)| other == run) {
             reach = held.end;
             next = self.places[next as usize].next;
         }
@@ -263,6 +264,8 @@ impl<B> Table<B> {
     /// Takes a fragment at the place that [`Table::fit`] found. There has to be room.
     pub(super) fn insert(&mut self, id: DatagramId, behind: Behind, piece: Piece, packet: B) {
         let Some(at) = self.free_places.pop() else { return };
+        let before = self.piece_and_run(self.datagrams[id.0 as usize].last);
+        let run = before.filter(|(last, _)| last.end == piece.start).map_or(piece.start, |(_, run)| run);
         let datagram = &mut self.datagrams[id.0 as usize];
         let next = match behind.0 {
             NONE => core::mem::replace(&mut datagram.first, at),
@@ -273,7 +276,7 @@ impl<B> Table<B> {
         }
         datagram.note(&piece);
         self.shares[datagram.share as usize] += 1;
-        self.places[at as usize] = Place { held: Some(Held { packet, piece }), next };
+        self.places[at as usize] = Place { held: Some(Held { packet, piece, run }), next };
     }
 
     /// Takes the first fragment out of a datagram.
@@ -329,7 +332,11 @@ impl<B> Table<B> {
     }
 
     fn piece(&self, at: u32) -> Option<Piece> {
-        self.places.get(at as usize)?.held.as_ref().map(|held| held.piece)
+        self.piece_and_run(at).map(|(piece, _)| piece)
+    }
+
+    fn piece_and_run(&self, at: u32) -> Option<(Piece, u32)> {
+        self.places.get(at as usize)?.held.as_ref().map(|held| (held.piece, held.run))
     }
 
     fn bucket(&self, key: &FragmentKey) -> usize {

@@ -163,6 +163,7 @@ fn sizes_are_those_of_the_recordings() {
         seen("IPv6 of four", true, None, Largest, &[504, 504, 504, 536], &[1232, 816]),
         seen("IPv6, tiny", true, None, Largest, &[16, 48], &[16, 48]),
         seen("IPv6, tiny four", true, None, Largest, &[24, 24, 24, 48], &[24, 24, 24, 48]),
+        seen("IPv6, no longer than its largest", true, None, Largest, &[8, 248], &[256]),
         seen("IPv6, large", true, None, Largest, &[1400, 1400], &[1400, 1400]),
         seen("IPv6, just above", true, None, Largest, &[704, 696], &[1232, 168]),
         seen("IPv6 reply", true, None, AsCame, &[504, 504, 504, 536], &[1232, 816]),
@@ -183,10 +184,74 @@ fn sizes_are_those_of_the_recordings() {
             None => frame,
         };
         let pieces = leave(&frame, Leaving { cuts, sizes, mtu: 1500, id: 1 }).expect(name);
-        let header = if v6 { 62 } else { 34 };
-        let got: Vec<usize> = pieces.iter().map(|piece| piece.len() - header).collect();
+        let header = |piece: &Vec<u8>| match (v6, info(piece).fragment) {
+            (false, _) => 34,
+            (true, Fragment::No) => 54,
+            (true, _) => 62,
+        };
+        let got: Vec<usize> = pieces.iter().map(|piece| piece.len() - header(piece)).collect();
         assert_eq!(got, left, "{name}");
     }
+}
+
+#[test]
+fn bad_fragments_end_as_in_the_recordings() {
+    // One step each: start, length, more to follow, and whether the datagram was sent then.
+    type Step = (usize, usize, bool, bool);
+    let cases: [(&str, [bool; 2], &[Step]); 7] = [
+        (
+            "contained",
+            [true; 2],
+            &[(0, 64, true, false), (64, 64, true, false), (32, 64, true, false), (128, 128, false, true)],
+        ),
+        (
+            "overlap",
+            [true; 2],
+            &[(0, 64, true, false), (64, 64, true, false), (56, 80, true, false), (128, 128, false, false)],
+        ),
+        (
+            "overlap, all again",
+            [true; 2],
+            &[(0, 64, true, false), (32, 64, true, false), (0, 64, true, false), (64, 192, false, true)],
+        ),
+        (
+            "another end",
+            [true, false],
+            &[(128, 128, false, false), (0, 64, true, false), (64, 8, false, false), (64, 64, true, false)],
+        ),
+        (
+            "another end",
+            [false, true],
+            &[(128, 128, false, false), (0, 64, true, false), (64, 8, false, false), (64, 64, true, true)],
+        ),
+        ("empty", [false, true], &[(0, 64, true, false), (64, 0, true, false), (64, 192, false, true)]),
+        (
+            "across two runs",
+            [true; 2],
+            &[
+                (128, 64, true, false),
+                (64, 64, true, false),
+                (96, 64, true, false),
+                (0, 64, true, false),
+                (192, 64, false, false),
+            ],
+        ),
+    ];
+    for (name, families, steps) in cases {
+        for v6 in [false, true].into_iter().filter(|&v6| families[usize::from(v6)]) {
+            let frame = udp(v6, 1, 256);
+            let mut bench = Bench::new(ReassemblyLimits::default());
+            for &(start, len, more, sent) in steps {
+                let out = bench.accept(1, &piece(&frame, start, len, more));
+                assert_eq!(matches!(out, Out::Done(_)), sent, "{name}, {v6}, {start}+{len}");
+            }
+        }
+    }
+    // IPv4 takes what exceeds a multiple of eight as not sent.
+    let frame = udp(false, 1, 256);
+    let mut bench = Bench::new(ReassemblyLimits::default());
+    assert_eq!(bench.accept(1, &piece(&frame, 0, 68, true)), Out::Held);
+    assert_eq!(bench.accept(1, &piece(&frame, 64, 192, false)), Out::Done(frame));
 }
 
 /// The packet with a tunnel's headers of `added` bytes in front: the outer IP header, and zeros for GRE.
