@@ -242,7 +242,7 @@ fn write_head(head: &mut [u8], original: u16, start: usize, payload_len: usize, 
 
 /// Makes options that belong to the first fragment only into no-operations (RFC 791 section 3.1: the copied flag), so that
 /// the header keeps its length. What is malformed stays as it is.
-fn keep_copied_options(options: &mut [u8]) {
+pub(crate) fn keep_copied_options(options: &mut [u8]) {
     const END: u8 = 0;
     const NO_OPERATION: u8 = 1;
     const COPIED: u8 = 0x80;

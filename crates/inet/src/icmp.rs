@@ -181,25 +181,9 @@ impl Head {
             Self::V6(head) => {
                 ether::write(frame, &to, &from, ether::IPV6);
                 ipv6::Header { payload_len, ..head }.write(&mut frame[ether::HEADER_LEN..]);
-                icmpv6::fill_checksum(frame, &whole(frame.len()));
+                icmpv6::fill_checksum(frame, &icmpv6::written_info(frame.len(), TTL));
             }
         }
-    }
-}
-
-/// Where the parts of an ICMPv6 message lie that fills a frame of `len` bytes.
-fn whole(len: usize) -> PacketInfo {
-    PacketInfo {
-        family: Family::V6,
-        l3: ether::HEADER_LEN as u16,
-        l4: (ether::HEADER_LEN + ipv6::HEADER_LEN) as u16,
-        end: len as u16,
-        protocol: protocol::ICMPV6,
-        ttl: TTL,
-        tcp_flags: 0,
-        fragment: Fragment::No,
-        sport: 0,
-        dport: 0,
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::checksum;
 use crate::field::{get_u32, put_u16};
-use crate::info::PacketInfo;
+use crate::info::{Family, Fragment, PacketInfo};
+use crate::{ether, ipv6, protocol};
 
 pub use crate::icmp::{HEADER_LEN, checksum, code, echo_id, echo_seq, kind, rest, set_kind, write};
 
@@ -60,6 +61,22 @@ pub const fn quotes(kind: u8) -> bool {
 #[inline]
 pub fn verify_checksum(frame: &[u8], info: &PacketInfo) -> bool {
     checksum::upper(frame, info) == 0
+}
+
+/// Where the parts of a frame lie that is one ICMPv6 message without extension headers, `len` bytes in all: of one that we write.
+pub fn written_info(len: usize, hop_limit: u8) -> PacketInfo {
+    PacketInfo {
+        family: Family::V6,
+        l3: ether::HEADER_LEN as u16,
+        l4: (ether::HEADER_LEN + ipv6::HEADER_LEN) as u16,
+        end: len as u16,
+        protocol: protocol::ICMPV6,
+        ttl: hop_limit,
+        tcp_flags: 0,
+        fragment: Fragment::No,
+        sport: 0,
+        dport: 0,
+    }
 }
 
 /// Computes the checksum afresh.

@@ -172,7 +172,7 @@ impl Ndp {
                 (icmpv6::NEIGHBOUR_ADVERTISEMENT, flags, target, TARGET_LINK_LAYER, target_mac)
             }
         };
-        let info = written_info(len);
+        let info = icmpv6::written_info(len, HOP_LIMIT);
         ether::write(frame, &ends.dst_mac, &ends.src_mac, ether::IPV6);
         ipv6::Header {
             src: ends.src,
@@ -194,22 +194,6 @@ impl Ndp {
             put(icmp, MESSAGE_LEN + 2, mac.0);
         }
         icmpv6::fill_checksum(frame, &info);
-    }
-}
-
-/// Where the parts of a frame lie that we write.
-fn written_info(len: usize) -> PacketInfo {
-    PacketInfo {
-        family: Family::V6,
-        l3: ether::HEADER_LEN as u16,
-        l4: (ether::HEADER_LEN + ipv6::HEADER_LEN) as u16,
-        end: len as u16,
-        protocol: protocol::ICMPV6,
-        ttl: HOP_LIMIT,
-        tcp_flags: 0,
-        fragment: Fragment::No,
-        sport: 0,
-        dport: 0,
     }
 }
 

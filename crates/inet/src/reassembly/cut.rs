@@ -22,6 +22,7 @@ use wire::ipv6::{FRAGMENT_LEN, FragmentHeader, MAX_EXTENSIONS, MIN_MTU};
 use wire::{Family, PacketBuf, PacketInfo, ipv4, ipv6, protocol};
 
 use crate::drop::DropReason;
+use crate::fragment::keep_copied_options;
 
 /// How a datagram was cut when it came. Eight bytes, to travel beside the packet to another worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,23 +269,4 @@ fn repeated(ip: &[u8]) -> Option<(usize, usize)> {
         }
     }
     Some((end, announced_at))
-}
-
-/// Options that are not copied into later fragments (RFC 791 section 3.1) become no-operations, so that the header
-/// keeps its length. From a malformed one on they stay.
-fn keep_copied_options(options: &mut [u8]) {
-    let mut rest = options;
-    while let [kind, ..] = *rest {
-        let len = match (kind, rest.get(1)) {
-            (0, _) => return,
-            (1, _) => 1,
-            (_, Some(&len)) if (2..=rest.len()).contains(&usize::from(len)) => usize::from(len),
-            _ => return,
-        };
-        let (option, behind) = rest.split_at_mut(len);
-        if kind & 0x80 == 0 {
-            option.fill(1);
-        }
-        rest = behind;
-    }
 }
