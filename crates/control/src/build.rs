@@ -177,27 +177,21 @@ fn service(
     let dests = source.dests.iter().map(|dest| {
         let id = ids.dest(&key, &dest.key()).ok_or_else(no_id)?;
         Ok(Dest {
-            id,
-            addr: dest.address,
-            port: dest.port,
-            method: method(dest.method),
             weight: dest.weight,
             upper: dest.upper_threshold,
             lower: dest.lower_threshold,
+            ..Dest::new(id, dest.address, dest.port, method(dest.method))
         })
     });
+    let id = ids.service(&key).ok_or_else(no_id)?;
+    let of_packets =
+        ipvs::ServiceKey::Address { protocol: protocol(spec.protocol), addr: spec.address, port: spec.port };
     Ok(ipvs::Service {
-        id: ids.service(&key).ok_or_else(no_id)?,
-        key: ipvs::ServiceKey::Address {
-            protocol: protocol(spec.protocol),
-            addr: spec.address,
-            port: spec.port,
-        },
-        scheduler: scheduler(spec.scheduler),
         scheduler_options: scheduler_options(spec),
         pool,
         dests: dests.collect::<Result<_, BuildError>>()?,
         epoch,
+        ..ipvs::Service::new(id, of_packets, scheduler(spec.scheduler))
     })
 }
 

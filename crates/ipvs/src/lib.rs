@@ -38,14 +38,14 @@ pub use director::{Cursor, Director};
 pub use limits::Limits;
 pub use list::ConnView;
 pub use model::{
-    Dest, DestId, LocalPool, Method, PoolId, SchedulerKind, SchedulerOptions, Service, ServiceId, ServiceKey,
-    WorkerId,
+    ClientMask, Dest, DestId, Engine, GueChecksum, LocalPool, Method, Persistence, PoolId, SchedulerKind,
+    SchedulerOptions, Service, ServiceId, ServiceKey, Tunnel, WorkerId,
 };
 pub use protocol::{Direction, Protocol, State};
 pub use rng::Rng;
 pub use scheduler::Schedulers;
 pub use shared::{Traffic, TrafficStats, WorkerShared};
-pub use snapshot::{Settings, Snapshot};
+pub use snapshot::{Defence, Settings, Snapshot};
 pub use steering::{NatSteering, Slot, Steering, owner};
 pub use table::{ServiceTable, TableError};
 pub use timeouts::Timeouts;

@@ -4,7 +4,7 @@
 //! [`Limits`](crate::Limits), and not used again before every worker has let go of them: counters and scheduler
 //! state are arrays indexed by them.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use core::ops::RangeInclusive;
 
 use wire::Family;
@@ -40,13 +40,21 @@ pub enum ServiceKey {
         /// Virtual port, 0 for any.
         port: u16,
     },
+    /// A mark that match rules have put on packets of one family, whatever their protocol, addresses and ports.
+    Mark {
+        /// The mark, not 0.
+        mark: u32,
+        /// Family of the packets.
+        family: Family,
+    },
 }
 
 impl ServiceKey {
-    /// Upper-layer protocol.
-    pub fn protocol(&self) -> Protocol {
+    /// Upper-layer protocol; none where a mark is the key.
+    pub fn protocol(&self) -> Option<Protocol> {
         match *self {
-            Self::Address { protocol, .. } => protocol,
+            Self::Address { protocol, .. } => Some(protocol),
+            Self::Mark { .. } => None,
         }
     }
 
@@ -54,6 +62,15 @@ impl ServiceKey {
     pub fn family(&self) -> Family {
         match *self {
             Self::Address { addr, .. } => family_of(addr),
+            Self::Mark { family, .. } => family,
+        }
+    }
+
+    /// Virtual port, 0 for any.
+    pub fn port(&self) -> u16 {
+        match *self {
+            Self::Address { port, .. } => port,
+            Self::Mark { .. } => 0,
         }
     }
 }
@@ -184,6 +201,62 @@ impl Default for SchedulerOptions {
     }
 }
 
+/// Clients stay with the destination that they were given once [IP_VS_SVC_F_PERSISTENT].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Persistence {
+    /// How long a client is remembered after its last connection, in milliseconds.
+    pub timeout_ms: u64,
+    /// Which clients are one.
+    pub mask: ClientMask,
+}
+
+/// What of a client's address counts where several clients are to be treated as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClientMask {
+    /// Bits of an IPv4 address, in any pattern.
+    V4(Ipv4Addr),
+    /// Leading bits of an IPv6 address, 1 to 128.
+    V6(u8),
+}
+
+impl ClientMask {
+    /// Each client on its own.
+    pub fn whole(family: Family) -> Self {
+        match family {
+            Family::V4 => Self::V4(Ipv4Addr::BROADCAST),
+            Family::V6 => Self::V6(128),
+        }
+    }
+
+    /// The address with only the bits that count; as it is if it is of the other family.
+    pub fn apply(self, addr: IpAddr) -> IpAddr {
+        match (self, addr) {
+            (Self::V4(mask), IpAddr::V4(addr)) => IpAddr::V4(addr & mask),
+            (Self::V6(prefix), IpAddr::V6(addr)) => {
+                let mask = u128::MAX.checked_shl(128_u32.saturating_sub(prefix.into())).unwrap_or(0);
+                IpAddr::V6((addr.to_bits() & mask).into())
+            }
+            _ => addr,
+        }
+    }
+}
+
+/// A persistence engine: it finds in a packet's content what belongs together [ip_vs_pe].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Engine {
+    /// The Call-ID of SIP over UDP [ip_vs_pe_sip].
+    Sip,
+}
+
+impl Engine {
+    /// The name that operators give it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sip => "sip",
+        }
+    }
+}
+
 /// A virtual service [ip_vs_service].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
@@ -197,6 +270,12 @@ pub struct Service {
     pub scheduler_options: SchedulerOptions,
     /// Where FULLNAT destinations take local addresses from.
     pub pool: Option<PoolId>,
+    /// Whether clients stay with their destination, and how long.
+    pub persistence: Option<Persistence>,
+    /// Every UDP packet is scheduled on its own, without a connection that lasts [IP_VS_SVC_F_ONEPACKET].
+    pub one_packet: bool,
+    /// What persistence goes by instead of the client's address.
+    pub engine: Option<Engine>,
     /// In order of adding; the kernel's list, which schedulers walk, is the reverse.
     pub dests: Box<[Dest]>,
     /// Grows with every change to the service or one of its destinations.
@@ -204,6 +283,22 @@ pub struct Service {
 }
 
 impl Service {
+    /// A service without destinations, and without anything that has to be asked for.
+    pub fn new(id: ServiceId, key: ServiceKey, scheduler: SchedulerKind) -> Self {
+        Self {
+            id,
+            key,
+            scheduler,
+            scheduler_options: SchedulerOptions::default(),
+            pool: None,
+            persistence: None,
+            one_packet: false,
+            engine: None,
+            dests: Box::new([]),
+            epoch: 0,
+        }
+    }
+
     /// Whether any destination is reached by this method.
     pub fn uses(&self, method: Method) -> bool {
         self.dests.iter().any(|dest| dest.method == method)
@@ -227,6 +322,47 @@ pub struct Dest {
     pub upper: u32,
     /// Connections below which it takes new ones again, 0 for three quarters of `upper` [l_threshold].
     pub lower: u32,
+    /// How packets are wrapped, where the method is [`Method::Tunnel`].
+    pub tunnel: Tunnel,
+}
+
+impl Dest {
+    /// A destination of weight 1 without thresholds.
+    pub fn new(id: DestId, addr: IpAddr, port: u16, method: Method) -> Self {
+        Self { id, addr, port, method, weight: 1, upper: 0, lower: 0, tunnel: Tunnel::Ipip }
+    }
+}
+
+/// What is around a packet in a tunnel [IP_VS_CONN_F_TUNNEL_TYPE_*].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Tunnel {
+    /// An IP header (RFC 2003, 2473, 4213).
+    #[default]
+    Ipip,
+    /// IP and GRE (RFC 2784).
+    Gre {
+        /// With a checksum over the GRE packet.
+        checksum: bool,
+    },
+    /// IP, UDP and GUE (draft-ietf-intarea-gue).
+    Gue {
+        /// UDP port that the destination listens on, not 0.
+        port: u16,
+        /// What the UDP header's checksum is.
+        checksum: GueChecksum,
+    },
+}
+
+/// The checksum of a GUE packet's UDP header [IP_VS_TUNNEL_ENCAP_FLAG_*].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum GueChecksum {
+    /// Zero.
+    #[default]
+    None,
+    /// Over everything.
+    Full,
+    /// Remote checksum offload.
+    Remote,
 }
 
 /// Local addresses and ports that FULLNAT connections come from.
@@ -247,5 +383,28 @@ pub fn family_of(addr: IpAddr) -> Family {
     match addr {
         IpAddr::V4(_) => Family::V4,
         IpAddr::V6(_) => Family::V6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_keep_what_counts_of_their_family() {
+        let addr = |text: &str| text.parse::<IpAddr>().unwrap();
+        let table = [
+            (ClientMask::V4([255, 255, 255, 0].into()), "198.51.100.7", "198.51.100.0"),
+            (ClientMask::V4([255, 0, 255, 255].into()), "198.51.100.7", "198.0.100.7"),
+            (ClientMask::V4([255, 255, 255, 0].into()), "2001:db8::7", "2001:db8::7"),
+            (ClientMask::V6(64), "2001:db8:c::7", "2001:db8:c::"),
+            (ClientMask::V6(1), "8000::7", "8000::"),
+            (ClientMask::V6(128), "2001:db8::7", "2001:db8::7"),
+            (ClientMask::whole(Family::V4), "198.51.100.7", "198.51.100.7"),
+            (ClientMask::whole(Family::V6), "2001:db8::7", "2001:db8::7"),
+        ];
+        for (mask, client, want) in table {
+            assert_eq!(mask.apply(addr(client)), addr(want), "{mask:?} {client}");
+        }
     }
 }

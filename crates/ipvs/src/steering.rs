@@ -311,24 +311,13 @@ mod tests {
                 Protocol::ALL.into_iter().flat_map(|p| methods.iter().map(move |m| (p, m)))
             {
                 let id = services.len() as u32;
-                let dests = [Dest {
-                    id: DestId(id),
-                    addr: server,
-                    port: 8080 + id as u16,
-                    method,
-                    weight: 1,
-                    upper: 0,
-                    lower: 0,
-                }];
+                let dests = [Dest::new(DestId(id), server, 8080 + id as u16, method)];
                 let port = 80 + METHODS.iter().position(|&m| m == method).unwrap() as u16;
+                let key = ServiceKey::Address { protocol, addr: vip, port };
                 services.push(Arc::new(Service {
-                    id: ServiceId(id),
-                    key: ServiceKey::Address { protocol, addr: vip, port },
-                    scheduler: SchedulerKind::Rr,
-                    scheduler_options: crate::SchedulerOptions::default(),
                     pool: Some(PoolId(0)),
                     dests: dests.into(),
-                    epoch: 0,
+                    ..Service::new(ServiceId(id), key, SchedulerKind::Rr)
                 }));
             }
         }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 
+use wire::Family;
+
 use crate::scheduler::Prepared;
 use crate::{Dest, DestId, Method, Protocol, Service, ServiceId, ServiceKey};
 
@@ -34,6 +36,9 @@ impl core::fmt::Display for TableError {
             Self::DuplicateKey(ServiceKey::Address { protocol, addr, port }) => {
                 write!(f, "two services have the key {} {addr} port {port}", protocol.name())
             }
+            Self::DuplicateKey(ServiceKey::Mark { mark, family }) => {
+                write!(f, "two services of {family:?} have the mark {mark}")
+            }
             Self::DuplicateDest(id) => write!(f, "two destinations have id {}", id.0),
         }
     }
@@ -56,6 +61,7 @@ struct Entry {
 pub struct ServiceTable {
     entries: Vec<Entry>,
     by_key: HashMap<Endpoint, u32>,
+    by_mark: HashMap<(u32, Family), u32>,
     /// Entry by service id.
     by_id: Vec<Option<u32>>,
     /// Entry and index among its destinations, by destination id.
@@ -89,14 +95,13 @@ impl ServiceTable {
             ..Self::default()
         };
         for service in services {
-            let ServiceKey::Address { protocol, addr, port } = service.key;
             let before = previous.entry_of(service.id);
             let prepared = match before {
                 Some(before) if Arc::ptr_eq(&before.service, &service) => before.prepared.clone(),
                 _ => Prepared::build(&service, before.map(|before| (&*before.service, &before.prepared))),
             };
             let masqueraded = before.is_some_and(|entry| entry.masquerades)
-                || previous.removed_by_key.get(&(protocol, addr, port)) == Some(&true);
+                || endpoint(&service.key).and_then(|key| previous.removed_by_key.get(&key)) == Some(&true);
             table.insert(service, masqueraded, prepared)?;
         }
         table.remember_removed(previous);
@@ -105,9 +110,9 @@ impl ServiceTable {
 
     /// Takes over what `previous` knew of services that are not here.
     fn remember_removed(&mut self, previous: &Self) {
-        let lately = previous.entries.iter().map(|entry| {
-            let ServiceKey::Address { protocol, addr, port } = entry.service.key;
-            ((protocol, addr, port), entry.masquerades)
+        let lately = previous.entries.iter().filter_map(|entry| {
+            let key = endpoint(&entry.service.key)?;
+            Some((key, entry.masquerades))
         });
         let removed = previous.removed.iter().copied().chain(lately);
         self.removed = removed.filter(|(key, _)| !self.by_key.contains_key(key)).collect();
@@ -125,16 +130,23 @@ impl ServiceTable {
         if claim(&mut self.by_id, service.id.0, entry).is_some() {
             return Err(TableError::DuplicateService(service.id));
         }
-        let ServiceKey::Address { protocol, addr, port } = service.key;
-        if self.by_key.insert((protocol, addr, port), entry).is_some() {
+        let taken = match service.key {
+            ServiceKey::Address { protocol, addr, port } => {
+                self.addresses.insert((protocol, addr));
+                self.by_key.insert((protocol, addr, port), entry)
+            }
+            ServiceKey::Mark { mark, family } => self.by_mark.insert((mark, family), entry),
+        };
+        if taken.is_some() {
             return Err(TableError::DuplicateKey(service.key));
         }
-        self.addresses.insert((protocol, addr));
         for (index, dest) in service.dests.iter().enumerate() {
             if claim(&mut self.by_dest, dest.id.0, (entry, index as u32)).is_some() {
                 return Err(TableError::DuplicateDest(dest.id));
             }
-            if dest.method == Method::Masquerade {
+            if dest.method == Method::Masquerade
+                && let ServiceKey::Address { protocol, port, .. } = service.key
+            {
                 let dest_port = if dest.port == 0 { port } else { dest.port };
                 self.real_servers.insert((protocol, dest.addr, dest_port));
                 self.real_addresses.insert((protocol, dest.addr));
@@ -150,6 +162,11 @@ impl ServiceTable {
     /// [ip_vs_service_find].
     pub fn find(&self, protocol: Protocol, addr: IpAddr, port: u16) -> Option<&Service> {
         self.entry(protocol, addr, port).map(|entry| &*entry.service)
+    }
+
+    /// The service for packets of this family with this mark.
+    pub fn find_mark(&self, mark: u32, family: Family) -> Option<&Service> {
+        self.by_mark.get(&(mark, family)).map(|entry| &*self.entries[*entry as usize].service)
     }
 
     /// Like `find`, but services that were removed count too; whether the service has a masquerade destination, or had one.
@@ -232,6 +249,14 @@ impl ServiceTable {
     }
 }
 
+/// What packets of a service are addressed to, where that is what makes them so.
+fn endpoint(key: &ServiceKey) -> Option<Endpoint> {
+    match *key {
+        ServiceKey::Address { protocol, addr, port } => Some((protocol, addr, port)),
+        ServiceKey::Mark { .. } => None,
+    }
+}
+
 /// Puts `value` at `index`, growing the list; what was there before.
 fn claim<T: Clone>(list: &mut Vec<Option<T>>, index: u32, value: T) -> Option<T> {
     let index = index as usize;
@@ -249,27 +274,28 @@ mod tests {
     const VIP: [u8; 4] = [192, 0, 2, 100];
 
     fn service(id: u32, protocol: Protocol, port: u16, dests: &[Dest]) -> Arc<Service> {
-        Arc::new(Service {
-            id: ServiceId(id),
-            key: ServiceKey::Address { protocol, addr: VIP.into(), port },
-            scheduler: SchedulerKind::Rr,
-            scheduler_options: crate::SchedulerOptions::default(),
-            pool: None,
-            dests: dests.into(),
-            epoch: 0,
-        })
+        let key = ServiceKey::Address { protocol, addr: VIP.into(), port };
+        Arc::new(Service { dests: dests.into(), ..Service::new(ServiceId(id), key, SchedulerKind::Rr) })
     }
 
     fn dest(id: u32, method: Method, port: u16) -> Dest {
-        Dest {
-            id: DestId(id),
-            addr: [10, 0, 2, id as u8].into(),
-            port,
-            method,
-            weight: 1,
-            upper: 0,
-            lower: 0,
-        }
+        Dest::new(DestId(id), [10, 0, 2, id as u8].into(), port, method)
+    }
+
+    #[test]
+    fn marks_are_of_one_family() {
+        let marked = |id, mark, family| {
+            let key = ServiceKey::Mark { mark, family };
+            Arc::new(Service::new(ServiceId(id), key, SchedulerKind::Rr))
+        };
+        let table = ServiceTable::build(vec![marked(1, 7, Family::V4), marked(2, 7, Family::V6)]).unwrap();
+        let found = |mark, family| table.find_mark(mark, family).map(|service| service.id);
+        assert_eq!(found(7, Family::V4), Some(ServiceId(1)));
+        assert_eq!(found(7, Family::V6), Some(ServiceId(2)));
+        assert_eq!(found(8, Family::V4), None);
+        let twice = vec![marked(1, 7, Family::V4), marked(2, 7, Family::V4)];
+        let key = ServiceKey::Mark { mark: 7, family: Family::V4 };
+        assert_eq!(ServiceTable::build(twice).err(), Some(TableError::DuplicateKey(key)));
     }
 
     #[test]

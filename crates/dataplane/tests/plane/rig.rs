@@ -302,28 +302,19 @@ fn services(generation: u64) -> Vec<Arc<Service>> {
         let dest = |place: u32| {
             let last = 11 + index * 2 + place;
             let addr = if vip.is_ipv4() { format!("10.0.2.{last}") } else { format!("2001:db8:2::{last:x}") };
+            let method = if masquerades { Method::Masquerade } else { Method::Fullnat };
             Dest {
-                id: DestId(index * 2 + place),
-                addr: address(&addr),
-                port: 8080,
-                method: if masquerades { Method::Masquerade } else { Method::Fullnat },
                 weight: 1 + (generation as u32 + place) % 3,
-                upper: 0,
-                lower: 0,
+                ..Dest::new(DestId(index * 2 + place), address(&addr), 8080, method)
             }
         };
+        let port = if masquerades { 81 } else { 80 };
+        let key = ServiceKey::Address { protocol: Protocol::Tcp, addr: vip, port };
         Arc::new(Service {
-            id: ServiceId(index),
-            key: ServiceKey::Address {
-                protocol: Protocol::Tcp,
-                addr: vip,
-                port: if masquerades { 81 } else { 80 },
-            },
-            scheduler: SchedulerKind::Wrr,
-            scheduler_options: ipvs::SchedulerOptions::default(),
             pool: Some(PoolId(0)),
             dests: [dest(0), dest(1)].into(),
             epoch: generation,
+            ..Service::new(ServiceId(index), key, SchedulerKind::Wrr)
         })
     };
     (0..4).map(service).collect()

@@ -56,15 +56,7 @@ impl Bench {
     fn new(scheduler: SchedulerKind, workers: u16, worker: WorkerId) -> Self {
         let limits = Limits { services: 1, dests: 16, ..Limits::default() };
         let key = ServiceKey::Address { protocol: Protocol::Tcp, addr: [192, 0, 2, 100].into(), port: 80 };
-        let service = Service {
-            id: ServiceId(0),
-            key,
-            scheduler,
-            scheduler_options: SchedulerOptions::default(),
-            pool: None,
-            dests: Box::new([]),
-            epoch: 0,
-        };
+        let service = Service::new(ServiceId(0), key, scheduler);
         let shared = (0..workers).map(|_| Arc::new(WorkerShared::new(&limits))).collect();
         let schedulers = Schedulers::new(worker, &limits, 1);
         let settings = Settings::default();
@@ -192,7 +184,7 @@ fn flow(client: &str, client_port: u16, dst: &str, dst_port: u16) -> Flow {
 
 fn dest(server: u32, weight: u32) -> Dest {
     let addr = [10, 0, 2, 10 + server as u8].into();
-    Dest { id: DestId(server), addr, port: 80, method: Method::DirectRouting, weight, upper: 0, lower: 0 }
+    Dest { weight, ..Dest::new(DestId(server), addr, 80, Method::DirectRouting) }
 }
 
 fn dest_v6(server: u32, weight: u32) -> Dest {

@@ -127,13 +127,8 @@ mod tests {
 
     fn dests(weights: &[u32]) -> Vec<Dest> {
         let dest = |(n, &weight): (u32, &u32)| Dest {
-            id: DestId(n),
-            addr: [10, 0, 2, n as u8].into(),
-            port: 80,
-            method: Method::Tunnel,
             weight,
-            upper: 0,
-            lower: 0,
+            ..Dest::new(DestId(n), [10, 0, 2, n as u8].into(), 80, Method::Tunnel)
         };
         (0..).zip(weights).map(dest).collect()
     }

@@ -144,23 +144,15 @@ impl Site {
     pub fn add_service(&mut self, family: Family, protocol: Protocol, method: Method) {
         let id = ServiceId(self.services.len() as u32);
         let translates = matches!(method, Method::Masquerade | Method::Fullnat);
-        let dest = |n: u8| Dest {
-            id: DestId(id.0 * 16 + u32::from(n)),
-            addr: server(family, n),
-            port: if translates { SERVER_PORT } else { port(method) },
-            method,
-            weight: 1,
-            upper: 0,
-            lower: 0,
-        };
+        let server_port = if translates { SERVER_PORT } else { port(method) };
+        let dest =
+            |n: u8| Dest::new(DestId(id.0 * 16 + u32::from(n)), server(family, n), server_port, method);
+        let key = ServiceKey::Address { protocol, addr: vip(family), port: port(method) };
         self.services.push(Service {
-            id,
-            key: ServiceKey::Address { protocol, addr: vip(family), port: port(method) },
-            scheduler: SchedulerKind::Rr,
-            scheduler_options: ipvs::SchedulerOptions::default(),
             pool: Some(PoolId(0)),
             dests: (1..=SERVERS).map(dest).collect(),
             epoch: self.generation,
+            ..Service::new(id, key, SchedulerKind::Rr)
         });
     }
 

@@ -121,15 +121,8 @@ impl Lab {
         }
         let next = ServiceId(self.service_ids.len() as u32);
         let id = *self.service_ids.entry(key).or_insert(next);
-        let service = Service {
-            id,
-            key,
-            scheduler,
-            scheduler_options: options,
-            pool: Some(PoolId(0)),
-            dests: Box::new([]),
-            epoch: 0,
-        };
+        let service =
+            Service { scheduler_options: options, pool: Some(PoolId(0)), ..Service::new(id, key, scheduler) };
         self.services.push((words.clone(), service));
         Ok(())
     }
@@ -151,7 +144,7 @@ impl Lab {
         let id = *self.dest_ids.entry(named).or_insert(next);
         let DestWords { addr, method, weight, upper, lower, .. } = *words;
         let there = self.services[at].1.dests.iter().position(|dest| dest.id == id);
-        let made = Dest { id, addr, port, method, weight, upper, lower };
+        let made = Dest { weight, upper, lower, ..Dest::new(id, addr, port, method) };
         match (verb, there) {
             (Verb::Add, None) => self.change_dests(at, |dests| dests.push(made)),
             (Verb::Edit, Some(index)) => self.change_dests(at, |dests| dests[index] = made),

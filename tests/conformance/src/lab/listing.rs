@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use ipvs::{ConnView, Dest, DestId, Method, Protocol, Service, ServiceId, ServiceKey, TrafficStats};
+use ipvs::{ConnView, Dest, DestId, Method, Service, ServiceId, ServiceKey, TrafficStats};
 
 use super::Lab;
 use crate::command::{Listing, ServiceWords};
@@ -124,18 +124,21 @@ pub(super) fn connection(view: &ConnView) -> (String, u64) {
 }
 
 fn shown_key(key: &ServiceKey) -> String {
-    let (protocol, at) = parts(key);
-    format!("{} {at}", protocol.name())
+    match *key {
+        ServiceKey::Address { protocol, addr, port } => {
+            format!("{} {}", protocol.name(), SocketAddr::new(addr, port))
+        }
+        ServiceKey::Mark { mark, .. } => format!("FWM {mark}"),
+    }
 }
 
 fn proc_key(key: &ServiceKey) -> String {
-    let (protocol, at) = parts(key);
-    format!("{} {}", protocol.name(), proc_addr(at))
-}
-
-fn parts(key: &ServiceKey) -> (Protocol, SocketAddr) {
-    let ServiceKey::Address { protocol, addr, port } = *key;
-    (protocol, SocketAddr::new(addr, port))
+    match *key {
+        ServiceKey::Address { protocol, addr, port } => {
+            format!("{} {}", protocol.name(), proc_addr(SocketAddr::new(addr, port)))
+        }
+        ServiceKey::Mark { mark, .. } => format!("FWM {mark:08X}"),
+    }
 }
 
 fn proc_addr(at: SocketAddr) -> String {
