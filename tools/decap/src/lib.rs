@@ -1,4 +1,4 @@
-//! The pieces of `decap`, the end of an IP-in-IP tunnel for kernels that have no `ipip` device; the TUN/TAP opener
+//! The pieces of `decap`, the end of tunnels for kernels that have no devices for them; the TUN/TAP opener
 //! also serves tests that need a wire of their own.
 //!
 //! Unsafe code is denied, except for the one system call without a safe wrapper, in [`tun`].

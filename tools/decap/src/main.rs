@@ -1,9 +1,11 @@
-//! `decap DEVICE`: ends IP-in-IP tunnels at a real server.
+//! `decap DEVICE`: ends tunnels at a real server: IP-in-IP, GRE, and GUE on UDP port 6080.
 //!
-//! Receives IPv4 and IPv6 packets that carry IPv4 (protocol 4) or IPv6 (protocol 41) for any address of this host,
-//! strips the outer header, and hands the inner packet to the kernel through the TUN device DEVICE. For tests and
-//! demonstrations on kernels without `ipip` and `ip6_tunnel` devices; the kernel's own are the better choice
-//! where they exist.
+//! Receives IPv4 and IPv6 packets that carry IPv4 or IPv6 for any address of this host, strips what is around the packet
+//! inside, and hands that to the kernel through the TUN device DEVICE. For tests and demonstrations on kernels without
+//! `ipip`, `ip6_tunnel`, `gre` and `fou`; the kernel's own are the better choice where they exist.
+//!
+//! GUE with a checksum comes by ordinary UDP sockets, whose kernel verifies it. Without one UDP over IPv6 is not to be
+//! accepted (RFC 8200, 8.1), except by tunnels (RFC 6935), which is what the raw socket beside them is for.
 //!
 //! Bounded: one buffer per socket, one packet at a time; what cannot be delivered is dropped, as a wire would.
 
@@ -11,14 +13,17 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
-use decap::inner::{Outer, inner};
+use decap::inner::{Outer, Shim, gue_payload, inner};
 use decap::tun;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, ipproto, recv, socket_with, sockopt};
+use rustix::net::{
+    AddressFamily, RecvFlags, SocketFlags, SocketType, bind, ipproto, recv, socket_with, sockopt,
+};
 
 /// The largest IP packet, and the largest inner packet that fits in one.
 const PACKET_MAX: usize = 65_535;
@@ -30,10 +35,21 @@ const SOCKET_BUFFER: usize = 8 << 20;
 /// How many packets one socket may have served before the next gets its turn.
 const BURST: usize = 64;
 
+/// UDP port of GUE (IANA).
+const GUE_PORT: u16 = 6080;
+
 struct Source {
     socket: OwnedFd,
-    outer: Outer,
-    inner_version: u8,
+    yields: Yields,
+}
+
+/// What a socket yields.
+#[derive(Clone, Copy)]
+enum Yields {
+    /// Packets of a protocol.
+    Raw(Outer, Shim),
+    /// Datagrams to the port of GUE, whose checksum is right.
+    Gue,
 }
 
 fn main() -> ExitCode {
@@ -54,10 +70,15 @@ fn main() -> ExitCode {
 fn run(device: &str) -> std::io::Result<std::convert::Infallible> {
     let device = tun::open(device, tun::Kind::Tun, false)?;
     let sources = [
-        source(AddressFamily::INET, Outer::V4, ipproto::IPIP, 4)?,
-        source(AddressFamily::INET, Outer::V4, ipproto::IPV6, 6)?,
-        source(AddressFamily::INET6, Outer::V6, ipproto::IPIP, 4)?,
-        source(AddressFamily::INET6, Outer::V6, ipproto::IPV6, 6)?,
+        raw(Outer::V4, ipproto::IPIP, Shim::None(4))?,
+        raw(Outer::V4, ipproto::IPV6, Shim::None(6))?,
+        raw(Outer::V4, ipproto::GRE, Shim::Gre)?,
+        raw(Outer::V6, ipproto::IPIP, Shim::None(4))?,
+        raw(Outer::V6, ipproto::IPV6, Shim::None(6))?,
+        raw(Outer::V6, ipproto::GRE, Shim::Gre)?,
+        raw(Outer::V6, ipproto::UDP, Shim::BareGue(GUE_PORT))?,
+        gue(SocketAddr::from((Ipv4Addr::UNSPECIFIED, GUE_PORT)))?,
+        gue(SocketAddr::from((Ipv6Addr::UNSPECIFIED, GUE_PORT)))?,
     ];
     let mut buffer = vec![0; PACKET_MAX];
     loop {
@@ -74,16 +95,30 @@ fn run(device: &str) -> std::io::Result<std::convert::Infallible> {
     }
 }
 
-fn source(
+fn raw(outer: Outer, protocol: rustix::net::Protocol, shim: Shim) -> std::io::Result<Source> {
+    let family = if outer == Outer::V4 { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = open(family, SocketType::RAW, protocol)?;
+    Ok(Source { socket, yields: Yields::Raw(outer, shim) })
+}
+
+fn gue(at: SocketAddr) -> std::io::Result<Source> {
+    let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = open(family, SocketType::DGRAM, ipproto::UDP)?;
+    if at.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    bind(&socket, &at)?;
+    Ok(Source { socket, yields: Yields::Gue })
+}
+
+fn open(
     family: AddressFamily,
-    outer: Outer,
+    kind: SocketType,
     protocol: rustix::net::Protocol,
-    inner_version: u8,
-) -> std::io::Result<Source> {
-    let socket =
-        socket_with(family, SocketType::RAW, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, Some(protocol))?;
+) -> std::io::Result<OwnedFd> {
+    let socket = socket_with(family, kind, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, Some(protocol))?;
     sockopt::set_socket_recv_buffer_size_force(&socket, SOCKET_BUFFER)?;
-    Ok(Source { socket, outer, inner_version })
+    Ok(socket)
 }
 
 /// Passes on what waits at one socket. Errors of a packet (the TUN device refuses it) are the packet's, not ours.
@@ -91,7 +126,11 @@ fn serve(source: &Source, mut device: &File, buffer: &mut [u8]) -> std::io::Resu
     for _ in 0..BURST {
         match recv(&source.socket, &mut *buffer, RecvFlags::empty()) {
             Ok((_, len)) => {
-                if let Some(packet) = inner(source.outer, source.inner_version, &buffer[..len]) {
+                let packet = match source.yields {
+                    Yields::Raw(outer, shim) => inner(outer, shim, &buffer[..len]),
+                    Yields::Gue => gue_payload(&buffer[..len]),
+                };
+                if let Some(packet) = packet {
                     let _ = device.write(packet);
                 }
             }
