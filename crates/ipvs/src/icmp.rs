@@ -13,13 +13,13 @@
 
 use conntab::{Direction, Key4, Key6};
 use inet::{DropReason, IcmpError, PathMtu, icmp::checksum_ok};
-use wire::{Family, Fragment, PacketBuf, PacketInfo, Quoted, ether, icmp, icmpv6, ipv4, parse};
+use wire::{Family, Fragment, PacketBuf, PacketInfo, Quoted, ether, icmp, icmpv6, ipv4, parse, protocol};
 
 use crate::connection::{Connection, FlowKey};
 use crate::director::Core;
 use crate::hooks::{Context, Hook};
 use crate::xmit::{IPV6_MIN_MTU, Outward, translate, tunnel_overhead};
-use crate::{Dest, Method, Protocol, Verdict};
+use crate::{Dest, Method, Protocol, Snapshot, Tunnel, Verdict};
 
 /// What every IPv4 link carries, in bytes (RFC 791).
 const IPV4_MIN_MTU: u16 = 68;
@@ -33,7 +33,7 @@ impl Core {
         info: &PacketInfo,
     ) -> Option<Verdict> {
         let quoted = quoted_by_error(packet.bytes(), info)?;
-        if let Some(inside) = parse::parse_encapsulated(packet.bytes(), &quoted.packet) {
+        if let Some(inside) = tunnelled(context.snapshot, packet.bytes(), &quoted.packet) {
             return match inside.family {
                 Family::V4 => self.tunnel_error::<Key4, B>(context, packet, info, &quoted, &inside),
                 Family::V6 => self.tunnel_error::<Key6, B>(context, packet, info, &quoted, &inside),
@@ -135,7 +135,8 @@ impl Core {
         let table = K::table(&self.tables);
         let conn = table.lookup_in(&key, Direction::Original).and_then(|id| table.get(id))?;
         let (_, dest) = context.snapshot.services.dest(conn.dest)?;
-        if conn.method != Method::Tunnel || dest.addr != quoted.packet.dst(packet.bytes()) {
+        let ends = dest.addr == quoted.packet.dst(packet.bytes()) && carries(dest.tunnel, &quoted.packet);
+        if conn.method != Method::Tunnel || !ends {
             return None;
         }
         if !checksum_ok(packet.bytes(), info) {
@@ -145,6 +146,8 @@ impl Core {
             return Some(Verdict::Drop(DropReason::MtuExceeded));
         };
         let bare = uncover(packet, inside);
+        // What was quoted counts beside the answer, which counts as any that goes to a client.
+        self.count_out(context.snapshot, dest.id, bare.ip_len() as u64);
         Some(self.answer(context, packet, &bare, kind, DropReason::TunnelError, Some(dest.id)))
     }
 
@@ -184,9 +187,25 @@ impl Core {
             Family::V4 => IPV4_MIN_MTU,
             Family::V6 => IPV6_MIN_MTU,
         };
-        Some(IcmpError::FragmentationNeeded {
-            mtu: mtu.saturating_sub(tunnel_overhead(dest.addr)).max(least),
-        })
+        Some(IcmpError::FragmentationNeeded { mtu: mtu.saturating_sub(tunnel_overhead(dest)).max(least) })
+    }
+}
+
+/// The packet inside a packet that an ICMP error quotes, if it may be a tunnel's.
+pub(crate) fn tunnelled(snapshot: &Snapshot, frame: &[u8], quoted: &PacketInfo) -> Option<PacketInfo> {
+    if quoted.protocol == protocol::UDP {
+        let gue = snapshot.services.is_gue_end(quoted.dst(frame), quoted.dport);
+        return gue.then(|| parse::parse_encapsulated_gue(frame, quoted)).flatten();
+    }
+    parse::parse_encapsulated(frame, quoted)
+}
+
+/// Whether such a packet is of this kind of tunnel.
+fn carries(tunnel: Tunnel, quoted: &PacketInfo) -> bool {
+    match tunnel {
+        Tunnel::Ipip => matches!(quoted.protocol, protocol::IPIP | protocol::IPV6),
+        Tunnel::Gre { .. } => quoted.protocol == protocol::GRE,
+        Tunnel::Gue { port, .. } => quoted.protocol == protocol::UDP && quoted.dport == port,
     }
 }
 

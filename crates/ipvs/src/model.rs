@@ -9,6 +9,9 @@ use core::ops::RangeInclusive;
 
 use wire::Family;
 
+pub use wire::tunnel::Tunnel;
+pub use wire::tunnel::gue::Checksum as GueChecksum;
+
 use crate::Protocol;
 
 /// A virtual service: index into every array that is kept per service.
@@ -331,38 +334,6 @@ impl Dest {
     pub fn new(id: DestId, addr: IpAddr, port: u16, method: Method) -> Self {
         Self { id, addr, port, method, weight: 1, upper: 0, lower: 0, tunnel: Tunnel::Ipip }
     }
-}
-
-/// What is around a packet in a tunnel [IP_VS_CONN_F_TUNNEL_TYPE_*].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Tunnel {
-    /// An IP header (RFC 2003, 2473, 4213).
-    #[default]
-    Ipip,
-    /// IP and GRE (RFC 2784).
-    Gre {
-        /// With a checksum over the GRE packet.
-        checksum: bool,
-    },
-    /// IP, UDP and GUE (draft-ietf-intarea-gue).
-    Gue {
-        /// UDP port that the destination listens on, not 0.
-        port: u16,
-        /// What the UDP header's checksum is.
-        checksum: GueChecksum,
-    },
-}
-
-/// The checksum of a GUE packet's UDP header [IP_VS_TUNNEL_ENCAP_FLAG_*].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum GueChecksum {
-    /// Zero.
-    #[default]
-    None,
-    /// Over everything.
-    Full,
-    /// Remote checksum offload.
-    Remote,
 }
 
 /// Local addresses and ports that FULLNAT connections come from.

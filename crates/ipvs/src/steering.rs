@@ -17,10 +17,11 @@
 //!
 //! Later fragments carry no ports and have no owner here; they stay where they are.
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
 
 use wire::{Family, Fragment, PacketInfo, parse_quoted, protocol};
 
+use crate::icmp::tunnelled;
 use crate::siphash::siphash13;
 use crate::{Protocol, Snapshot, WorkerId};
 
@@ -137,7 +138,7 @@ pub fn owner(snapshot: &Snapshot, frame: &[u8], info: &PacketInfo) -> Option<Wor
 pub fn slot(snapshot: &Snapshot, frame: &[u8], info: &PacketInfo) -> Option<Slot> {
     match (info.family, info.protocol) {
         (Family::V4, protocol::ICMP) | (Family::V6, protocol::ICMPV6) => {
-            quoted_slot(snapshot, &quoted_flow(frame, info)?)
+            quoted_slot(snapshot, &quoted_flow(snapshot, frame, info)?)
         }
         _ => flow_slot(snapshot, &Flow::of(frame, info)?),
     }
@@ -201,36 +202,12 @@ fn reply_slot(snapshot: &Snapshot, flow: &Flow) -> Option<Slot> {
 }
 
 /// The packet that an ICMP error is about, or the one inside it if that was a tunnel's.
-fn quoted_flow(frame: &[u8], info: &PacketInfo) -> Option<Flow> {
+fn quoted_flow(snapshot: &Snapshot, frame: &[u8], info: &PacketInfo) -> Option<Flow> {
     let quoted = parse_quoted(frame, info)?;
-    Flow::of(frame, &quoted.packet).or_else(|| {
-        let packet = frame.get(usize::from(quoted.packet.l4)..usize::from(quoted.packet.end))?;
-        tunnelled_flow(quoted.packet.protocol, packet)
-    })
-}
-
-/// The flow of a packet inside an IP-in-IP header with this protocol number; four bytes behind its header suffice.
-fn tunnelled_flow(outer_protocol: u8, packet: &[u8]) -> Option<Flow> {
-    let (number, src, dst, l4): (u8, IpAddr, IpAddr, usize) = match outer_protocol {
-        protocol::IPIP => {
-            let header = packet.first_chunk::<20>()?;
-            let address =
-                |at: usize| Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]).into();
-            if header[0] & 15 < 5 {
-                return None;
-            }
-            (header[9], address(12), address(16), usize::from(header[0] & 15) * 4)
-        }
-        protocol::IPV6 => {
-            let (header, _) = packet.split_first_chunk::<40>()?;
-            let address = |bytes: &[u8]| <[u8; 16]>::try_from(bytes).map(IpAddr::from).ok();
-            (header[6], address(&header[8..24])?, address(&header[24..40])?, 40)
-        }
-        _ => return None,
-    };
-    let ports = packet.get(l4..)?.first_chunk::<4>()?;
-    let (sport, dport) = (u16::from_be_bytes([ports[0], ports[1]]), u16::from_be_bytes([ports[2], ports[3]]));
-    Some(Flow { protocol: Protocol::from_number(number)?, src: (src, sport), dst: (dst, dport) })
+    match tunnelled(snapshot, frame, &quoted.packet) {
+        Some(inside) => Flow::of(frame, &inside),
+        None => Flow::of(frame, &quoted.packet),
+    }
 }
 
 /// An error about a packet goes to whom its reply goes. What the director sends to a destination without a change (DR,
@@ -248,15 +225,15 @@ mod tests {
     use super::*;
     use crate::pool::{Pool, Pools, allocate};
     use crate::{
-        Dest, DestId, LocalPool, Method, PoolId, Rng, SchedulerKind, Service, ServiceId, ServiceKey,
-        ServiceTable, Settings, Timeouts,
+        Dest, DestId, GueChecksum, LocalPool, Method, PoolId, Rng, SchedulerKind, Service, ServiceId,
+        ServiceKey, ServiceTable, Settings, Timeouts, Tunnel,
     };
-    use core::net::Ipv6Addr;
     use inet::{Address, AddressRole, Iface, IfaceId, Net, NetConfig, PortIndex};
     use proptest::prelude::*;
     use std::sync::Arc;
     use wire::ether::MacAddr;
     use wire::testing::Frame;
+    use wire::{PacketBuf, VecBuf};
 
     const METHODS: [Method; 4] = [Method::Masquerade, Method::Tunnel, Method::DirectRouting, Method::Fullnat];
     const NAT_RULES: [NatSteering; 3] = [
@@ -418,16 +395,25 @@ mod tests {
     }
 
     /// What the destination gets of a request, and what it sends back, as frames.
-    fn forwarded_frame(method: Method, client: IpAddr, sides: &Sides, local_port: u16) -> (Vec<u8>, Vec<u8>) {
+    fn forwarded_frame(
+        method: Method,
+        tunnel: Tunnel,
+        client: IpAddr,
+        sides: &Sides,
+        local_port: u16,
+    ) -> (Vec<u8>, Vec<u8>) {
         let sport = if method == Method::Fullnat { local_port } else { 3000 };
         let near = if method == Method::Fullnat { sides.local } else { client };
         let dport = 8080;
         match method {
             Method::Tunnel | Method::DirectRouting => {
                 let request = Frame::new(client, sides.vip).tcp(3000, 80, 2).build();
-                let outer = if client.is_ipv4() { protocol::IPIP } else { protocol::IPV6 };
-                let tunnel = Frame::new(sides.own, sides.server).raw(outer).quote(&request, 1500).build();
-                (if method == Method::Tunnel { tunnel } else { request.clone() }, request)
+                let (src, dst) = (sides.own, sides.server);
+                let outer = wire::tunnel::Outer { src, dst, ttl: 63, tos: 0, dont_fragment: true, id: 0 };
+                let mut wrapped = VecBuf::new(&request);
+                tunnel.encap(&mut wrapped, &wire::testing::info(&request), &outer, 1).unwrap();
+                let wrapped = wrapped.bytes().to_vec();
+                (if method == Method::Tunnel { wrapped } else { request.clone() }, request)
             }
             Method::Masquerade | Method::Fullnat => (
                 Frame::new(near, sides.server).tcp(sport, dport, 2).build(),
@@ -438,17 +424,22 @@ mod tests {
 
     #[test]
     fn frames_of_a_connection_and_errors_about_them_have_one_owner() {
-        for (method, (family, client)) in METHODS.into_iter().flat_map(|method| {
-            [(Family::V4, "198.51.100.7"), (Family::V6, "2001:db8:c::7")].map(|client| (method, client))
+        let gue = Tunnel::Gue { port: 6080, checksum: GueChecksum::None };
+        let tunnels = [Tunnel::Ipip, Tunnel::Gre { checksum: false }, Tunnel::Gre { checksum: true }, gue]
+            .map(|tunnel| (Method::Tunnel, tunnel));
+        let others = [Method::Masquerade, Method::DirectRouting, Method::Fullnat];
+        let kinds = others.map(|method| (method, Tunnel::Ipip)).into_iter().chain(tunnels);
+        for ((method, tunnel), (family, client)) in kinds.flat_map(|kind| {
+            [(Family::V4, "198.51.100.7"), (Family::V6, "2001:db8:c::7")].map(|client| (kind, client))
         }) {
-            let name = format!("{method:?} {family:?}");
+            let name = format!("{method:?} {tunnel:?} {family:?}");
             let client: IpAddr = client.parse().unwrap();
             let (sides, error) = (sides(family), if family == Family::V4 { 3 } else { 1 });
             let mut snapshot = snapshot(&[method], NatSteering::Endpoint, 64);
             // One service on port 80 whichever the method.
             let service = Service {
                 key: ServiceKey::Address { protocol: Protocol::Tcp, addr: sides.vip, port: 80 },
-                dests: [Dest { port: 8080, addr: sides.server, ..first_dest(&snapshot) }].into(),
+                dests: [Dest { port: 8080, addr: sides.server, tunnel, ..first_dest(&snapshot) }].into(),
                 ..(**snapshot.services.iter().next().unwrap()).clone()
             };
             snapshot.services = ServiceTable::build(vec![Arc::new(service)]).unwrap();
@@ -457,10 +448,10 @@ mod tests {
             let want = owner_of_frame(&snapshot, &request);
             assert!(want.is_some(), "{name}");
             let local_port = 0x4000 | u16::from(snapshot.steering.client_slot(client, 3000, true).0);
-            let (forwarded, reply) = forwarded_frame(method, client, &sides, local_port);
+            let (forwarded, reply) = forwarded_frame(method, tunnel, client, &sides, local_port);
             assert_eq!(owner_of_frame(&snapshot, &reply), want, "{name}: reply");
             let back_to = if method == Method::Fullnat { sides.local } else { sides.own };
-            for max in [84, 1280] {
+            for max in [128, 1280] {
                 let about = Frame::new(sides.server, back_to).icmp(error, 0, 0).quote(&forwarded, max);
                 assert_eq!(owner_of_frame(&snapshot, &about.build()), want, "{name}: error, {max} bytes");
             }
@@ -541,35 +532,5 @@ mod tests {
         for (prefix, want) in [(0, 0), (64, u128::from(u64::MAX) << 64), (128, u128::MAX), (255, u128::MAX)] {
             assert_eq!(mask_v6(prefix), want, "/{prefix}");
         }
-    }
-
-    #[test]
-    fn the_flow_inside_a_tunnel_is_read_from_what_is_quoted() {
-        let mut v4 = vec![0; 24];
-        v4[0] = 0x46;
-        v4[9] = 17;
-        v4[12..16].copy_from_slice(&[198, 51, 100, 7]);
-        v4[16..20].copy_from_slice(&[192, 0, 2, 100]);
-        v4.extend([0x10, 0x01, 0, 53]);
-        let want = Flow {
-            protocol: Protocol::Udp,
-            src: ([198, 51, 100, 7].into(), 0x1001),
-            dst: ([192, 0, 2, 100].into(), 53),
-        };
-        assert_eq!(tunnelled_flow(protocol::IPIP, &v4), Some(want));
-        let (src, dst): (Ipv6Addr, Ipv6Addr) =
-            ("2001:db8:c::7".parse().unwrap(), "2001:db8:1::100".parse().unwrap());
-        let mut v6 = vec![0x60, 0, 0, 0, 0, 4, 6, 64];
-        v6.extend(src.octets());
-        v6.extend(dst.octets());
-        v6.extend([0x10, 0x01, 0, 80]);
-        let want = Flow { protocol: Protocol::Tcp, src: (src.into(), 0x1001), dst: (dst.into(), 80) };
-        assert_eq!(tunnelled_flow(protocol::IPV6, &v6), Some(want));
-        for (protocol, packet) in [(protocol::IPIP, &v4), (protocol::IPV6, &v6)] {
-            for len in 0..packet.len() {
-                assert_eq!(tunnelled_flow(protocol, &packet[..len]), None, "{protocol}, {len} bytes");
-            }
-        }
-        assert_eq!(tunnelled_flow(47, &v4), None);
     }
 }

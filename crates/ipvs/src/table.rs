@@ -11,7 +11,7 @@ use hashbrown::{HashMap, HashSet};
 use wire::Family;
 
 use crate::scheduler::Prepared;
-use crate::{Dest, DestId, Method, Protocol, Service, ServiceId, ServiceKey};
+use crate::{Dest, DestId, Method, Protocol, Service, ServiceId, ServiceKey, Tunnel};
 
 type Endpoint = (Protocol, IpAddr, u16);
 
@@ -72,6 +72,8 @@ pub struct ServiceTable {
     real_servers: HashSet<Endpoint>,
     /// Addresses of masquerade destinations.
     real_addresses: HashSet<(Protocol, IpAddr)>,
+    /// Where GUE tunnels end: addresses and UDP ports.
+    gue_ends: HashSet<(IpAddr, u16)>,
     /// There is a masquerade destination, or there was one.
     any_masquerade: bool,
     /// Services that are gone, in the order of their going, and whether they masqueraded: their connections may live on.
@@ -143,6 +145,9 @@ impl ServiceTable {
         for (index, dest) in service.dests.iter().enumerate() {
             if claim(&mut self.by_dest, dest.id.0, (entry, index as u32)).is_some() {
                 return Err(TableError::DuplicateDest(dest.id));
+            }
+            if let (Method::Tunnel, Tunnel::Gue { port, .. }) = (dest.method, dest.tunnel) {
+                self.gue_ends.insert((dest.addr, port));
             }
             if dest.method == Method::Masquerade
                 && let ServiceKey::Address { protocol, port, .. } = service.key
@@ -226,6 +231,12 @@ impl ServiceTable {
     /// Whether this is the address of a masquerade destination: a fragment from there, which has no port, may be of a reply.
     pub fn is_real_address(&self, protocol: Protocol, addr: IpAddr) -> bool {
         self.real_addresses.contains(&(protocol, addr))
+    }
+
+    /// Whether a destination ends GUE tunnels at this address and UDP port, so that a packet to there is one
+    /// [ip_vs_find_tunnel].
+    pub fn is_gue_end(&self, addr: IpAddr, port: u16) -> bool {
+        self.gue_ends.contains(&(addr, port))
     }
 
     /// Whether any service has a masquerade destination, or had one.

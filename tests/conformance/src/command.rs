@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use ipvs::Method;
+use ipvs::{GueChecksum, Method, Tunnel};
 
 use crate::Feature;
 
@@ -105,14 +105,6 @@ pub struct DestWords {
     pub upper: u32,
     pub lower: u32,
     pub tunnel: Tunnel,
-}
-
-/// How tunnel packets are wrapped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tunnel {
-    Ipip,
-    Gre,
-    Gue,
 }
 
 /// Reads a line: commands separated by `;`.
@@ -222,12 +214,25 @@ fn dest(words: &[&str]) -> Option<DestWords> {
         weight: number("-w", 1)?,
         upper: number("-x", 0)?,
         lower: number("-y", 0)?,
-        tunnel: match value(words, "--tun-type") {
-            None | Some("ipip") => Tunnel::Ipip,
-            Some("gre") => Tunnel::Gre,
-            Some("gue") => Tunnel::Gue,
-            Some(_) => return None,
+        tunnel: tunnel(words)?,
+    })
+}
+
+/// Flags of a kind that has no use for them are let pass, as ipvsadm lets them.
+fn tunnel(words: &[&str]) -> Option<Tunnel> {
+    let given = |flag| words.contains(&flag);
+    Some(match value(words, "--tun-type") {
+        None | Some("ipip") => Tunnel::Ipip,
+        Some("gre") => Tunnel::Gre { checksum: given("--tun-csum") },
+        Some("gue") => Tunnel::Gue {
+            port: value(words, "--tun-port")?.parse().ok()?,
+            checksum: match () {
+                () if given("--tun-remcsum") => GueChecksum::Remote,
+                () if given("--tun-csum") => GueChecksum::Full,
+                () => GueChecksum::None,
+            },
         },
+        Some(_) => return None,
     })
 }
 
@@ -270,7 +275,7 @@ mod tests {
             weight: 3,
             upper: 5,
             lower: 2,
-            tunnel: Tunnel::Gre,
+            tunnel: Tunnel::Gre { checksum: false },
         };
         let mark = Key::Mark { mark: 7, v6: true };
         let table = [

@@ -38,10 +38,6 @@ features! {
     AhEsp = "ah_esp",
     /// The FTP helper.
     Ftp = "ftp",
-    /// Tunnels in GRE.
-    Gre = "gre",
-    /// Tunnels in GUE.
-    Gue = "gue",
     /// The director as a real server.
     LocalNode = "localnode",
     /// IP fragments.

@@ -6,10 +6,12 @@
 
 use std::ops::RangeInclusive;
 
-use wire::{Family, PacketInfo, Parsed, icmp, icmpv6, ipv4, parse, protocol};
+use wire::{Family, Fragment, PacketInfo, Parsed, icmp, icmpv6, ipv4, parse, protocol};
 
 /// The port that the recordings give GUE.
 const GUE_PORT: u16 = 6080;
+/// Where tunnel packets of the recordings come from.
+const TUNNEL_SOURCES: [&str; 2] = ["10.0.2.1", "2001:db8:2::1"];
 /// Ports of synchronisation messages.
 const SYNC_PORTS: RangeInclusive<u16> = 8848..=8863;
 
@@ -18,7 +20,9 @@ pub fn mask(frame: &[u8], made: bool) -> Vec<u8> {
     let Ok(Parsed::Ip(info)) = parse(frame) else { return frame.to_vec() };
     let mut frame = frame[..usize::from(info.end)].to_vec();
     let gue = info.protocol == protocol::UDP && info.dport == GUE_PORT;
-    let wrapped = gue || matches!(info.protocol, protocol::IPIP | protocol::IPV6 | protocol::GRE);
+    let wrapped = gue
+        || is_rest_of_gue(&info, &frame)
+        || matches!(info.protocol, protocol::IPIP | protocol::IPV6 | protocol::GRE);
     let sync =
         info.protocol == protocol::UDP && SYNC_PORTS.contains(&info.dport) && info.dst(&frame).is_multicast();
     let made = made || sync || is_echo_reply(&info, &frame);
@@ -40,6 +44,13 @@ pub fn mask(frame: &[u8], made: bool) -> Vec<u8> {
         Family::V4 => {}
     }
     frame
+}
+
+/// Whether this is a later fragment of a GUE packet, which has no port to know it by: of the director's own UDP only tunnel
+/// packets are large.
+fn is_rest_of_gue(info: &PacketInfo, frame: &[u8]) -> bool {
+    let own = TUNNEL_SOURCES.iter().any(|own| own.parse() == Ok(info.src(frame)));
+    own && info.protocol == protocol::UDP && info.fragment == Fragment::Later
 }
 
 fn is_echo_reply(info: &PacketInfo, frame: &[u8]) -> bool {
@@ -97,6 +108,25 @@ mod tests {
         ];
         for (name, frame, at, made, want) in table {
             assert_eq!(same_but_for(frame, at, made), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn ids_of_tunnel_packets_are_cleared_in_every_fragment() {
+        let rest = |src: &str| {
+            let later = packet(src, "10.0.2.11").fragment(1480, false).raw(protocol::UDP);
+            let mut frame = later.payload(&[7; 8]).build();
+            ipv4::set_id(&mut frame[14..], 1);
+            frame
+        };
+        let other = |frame: &[u8]| {
+            let mut frame = frame.to_vec();
+            ipv4::set_id(&mut frame[14..], 2);
+            frame
+        };
+        for (src, want) in [(TUNNEL_SOURCES[0], true), ("198.51.100.1", false)] {
+            let frame = rest(src);
+            assert_eq!(mask(&frame, false) == mask(&other(&frame), false), want, "{src}");
         }
     }
 

@@ -60,7 +60,7 @@ impl Core {
         let sent = match conn.method {
             Method::Masquerade | Method::Fullnat => self.masquerade(context, packet, info, conn),
             Method::DirectRouting => self.direct(context, packet, info, dest),
-            Method::Tunnel => self.tunnel(context, packet, info, dest),
+            Method::Tunnel => self.tunnel(context, packet, info, conn, dest),
         };
         sent.map_or_else(|refused| refused, Verdict::Tx)
     }

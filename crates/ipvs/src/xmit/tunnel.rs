@@ -1,40 +1,40 @@
-//! IP-in-IP [ip_vs_tunnel_xmit], any family in any (RFC 2003, 2473, 4213): the packet goes to the real server inside
-//! another. The server has the virtual address itself and answers the client on its own.
+//! Tunnels [ip_vs_tunnel_xmit]: IP-in-IP, GRE and GUE, any family in any. The packet goes to the real server inside another.
+//! The server has the virtual address itself and answers the client on its own.
 //!
 //! The outer header takes its TTL (the decremented one) and its traffic class from the inner; the mark "congestion
 //! experienced" becomes ECT(0), since a tunnel's end would not take it over. An IPv4 packet that must not be fragmented
 //! makes an IPv4 tunnel packet that must not be either; any other may be, and is where it leaves: also an IPv6 tunnel packet,
 //! for this host is its source.
 
-use core::net::IpAddr;
-
 use inet::{DropReason, NextHop};
-use wire::tunnel::ipip::{self, Outer};
+use wire::tunnel::Outer;
 use wire::{Family, PacketBuf, PacketInfo, ipv4, ipv6};
 
 use super::{Outward, translate};
+use crate::connection::{Connection, FlowKey};
 use crate::director::Core;
 use crate::hooks::{Context, is_icmp};
 use crate::model::family_of;
 use crate::{Dest, Verdict};
 
-/// What a tunnel's header to this destination takes of the MTU, in bytes.
-pub(crate) fn overhead(target: IpAddr) -> u16 {
-    ipip::overhead(family_of(target)) as u16
+/// What a tunnel to this destination takes of the MTU, in bytes.
+pub(crate) fn overhead(dest: &Dest) -> u16 {
+    dest.tunnel.overhead(family_of(dest.addr)) as u16
 }
 
 impl Core {
-    pub(super) fn tunnel<B: PacketBuf>(
+    pub(super) fn tunnel<K: FlowKey, B: PacketBuf>(
         &mut self,
         context: &Context<'_>,
         packet: &mut B,
         info: &PacketInfo,
+        conn: &Connection<K>,
         dest: &Dest,
     ) -> Result<NextHop, Verdict> {
         let discovers = context.snapshot.settings.pmtu_disc;
         let outward = Outward {
             target: dest.addr,
-            overhead: overhead(dest.addr),
+            overhead: overhead(dest),
             path_mtu: self.pmtu.get(context.now_ms, dest.addr),
             any_size: is_icmp(info) || !discovers,
             counts_for: Some(dest.id),
@@ -52,8 +52,27 @@ impl Core {
             dont_fragment: keep_whole,
             id: if keep_whole { 0 } else { self.next_ip_id() },
         };
-        ipip::encap(packet, info, &outer).map_err(|_| Verdict::Drop(DropReason::NoHeadroom))?;
+        dest.tunnel
+            .encap(packet, info, &outer, flow_hash(&conn.original))
+            .map_err(|_| Verdict::Drop(DropReason::NoHeadroom))?;
         Ok(hop)
+    }
+}
+
+/// What spreads a connection's packets over the paths to a destination: one value for all of them.
+fn flow_hash<K: FlowKey>(key: &K) -> u32 {
+    let ports = u32::from(key.sport()) << 16 | u32::from(key.dport());
+    let mixed = [fold(key.src().into()), fold(key.dst().into()), ports, u32::from(key.protocol_number())];
+    mixed.into_iter().fold(0, |hash: u32, word| (hash.rotate_left(13) ^ word).wrapping_mul(0x9e37_79b1))
+}
+
+fn fold(addr: core::net::IpAddr) -> u32 {
+    match addr {
+        core::net::IpAddr::V4(addr) => addr.to_bits(),
+        core::net::IpAddr::V6(addr) => {
+            let bits = addr.to_bits();
+            (bits ^ bits >> 32 ^ (bits >> 64).rotate_left(7) ^ (bits >> 96).rotate_left(15)) as u32
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use ipvs::{Dest, DestId, PoolId, Protocol, SchedulerKind, SchedulerOptions, Serv
 
 use super::{Lab, index};
 use crate::Feature;
-use crate::command::{Command, DestWords, Key, ServiceWords, Tunnel, Verb};
+use crate::command::{Command, DestWords, Key, ServiceWords, Verb};
 
 /// Why a command changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,11 +129,6 @@ impl Lab {
 
     fn dest(&mut self, verb: Verb, key: Key, words: &DestWords) -> Result<(), Refusal> {
         let at = self.find(key)?;
-        match words.tunnel {
-            Tunnel::Gre => return Err(Feature::Gre.into()),
-            Tunnel::Gue => return Err(Feature::Gue.into()),
-            Tunnel::Ipip => {}
-        }
         let port = match words.port {
             // As the kernel: what is not rewritten keeps the service's port.
             Some(_) if words.method.input_only() => key.port(),
@@ -142,9 +137,9 @@ impl Lab {
         let named = (self.services[at].1.key, SocketAddr::new(words.addr, port));
         let next = DestId(self.dest_ids.len() as u32);
         let id = *self.dest_ids.entry(named).or_insert(next);
-        let DestWords { addr, method, weight, upper, lower, .. } = *words;
+        let DestWords { addr, method, weight, upper, lower, tunnel, .. } = *words;
         let there = self.services[at].1.dests.iter().position(|dest| dest.id == id);
-        let made = Dest { weight, upper, lower, ..Dest::new(id, addr, port, method) };
+        let made = Dest { weight, upper, lower, tunnel, ..Dest::new(id, addr, port, method) };
         match (verb, there) {
             (Verb::Add, None) => self.change_dests(at, |dests| dests.push(made)),
             (Verb::Edit, Some(index)) => self.change_dests(at, |dests| dests[index] = made),
