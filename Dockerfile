@@ -25,6 +25,9 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=build /src/target/release/rvsd /src/target/release/rvsctl /usr/bin/
 COPY conf /usr/share/rvs/conf
-RUN mkdir -p /run/rvs /etc/rvs
+RUN mkdir -p /run/rvs /etc/rvs /usr/share/man/man5 /usr/share/man/man8 \
+ && rvsctl man rvsctl > /usr/share/man/man8/rvsctl.8 \
+ && rvsctl man rvsd > /usr/share/man/man8/rvsd.8 \
+ && rvsctl man rvsd.toml > /usr/share/man/man5/rvsd.toml.5
 ENTRYPOINT ["/usr/bin/rvsd"]
 CMD ["--config", "/etc/rvs/rvsd.toml"]

@@ -118,15 +118,10 @@ mod tests {
             (
                 r#"{"op":"service_add","service":{"protocol":"tcp","address":"192.0.2.100","port":80,"scheduler":"wrr"}}"#,
                 Request::ServiceAdd {
-                    service: crate::ServiceSpec {
-                        protocol: crate::Protocol::Tcp,
-                        address: "192.0.2.100".parse().unwrap(),
-                        port: 80,
-                        scheduler: crate::Scheduler::Wrr,
-                        scheduler_flags: Default::default(),
-                        maglev_table_size: None,
-                        local_pool: None,
-                    },
+                    service: crate::ServiceSpec::new(
+                        "tcp 192.0.2.100:80".parse().unwrap(),
+                        crate::Scheduler::Wrr,
+                    ),
                 },
             ),
             (

@@ -15,22 +15,27 @@ mod error;
 mod names;
 mod reply;
 mod request;
+mod spec;
+pub mod sysctl;
 
 pub use client::{Client, ClientError};
 pub use error::{Diagnostic, Error, ErrorCode, Severity};
 pub use names::{
-    AddrRange, Cidr, DestKey, Mac, Method, ParseError, PortRange, Protocol, RouteTarget, Scheduler,
-    SchedulerFlag, ServiceKey,
+    AddrRange, Cidr, DestKey, Engine, Family, Mac, Method, Netmask, ParseError, PortRange, Protocol,
+    RouteTarget, Scheduler, SchedulerFlag, ServiceKey, TunnelChecksum, TunnelType,
 };
 pub use reply::{
     AddressOrigin, AddressRole, AddressView, Applied, Change, ChangeKind, ConfigText, ConnCount, ConnFlags,
     ConnView, DestView, DropView, HostCounters, LinkState, NeighbourState, NeighbourView, PacketCounters,
-    PoolView, PortView, Reply, RouteOrigin, RouteView, ServiceView, TotalView, Traffic, WorkerView,
+    PoolView, PortView, Reply, RouteOrigin, RouteView, ServiceView, SysctlView, TotalView, Traffic,
+    WorkerView,
 };
-pub use request::{
-    AddressSpec, DestEdit, DestSpec, NeighbourKey, NeighbourSpec, PoolSpec, Request, RouteKey, RouteSpec,
-    ServiceEdit, ServiceSpec,
+pub use request::{Request, SysctlSetting};
+pub use spec::{
+    AddressSpec, DestEdit, DestSpec, NeighbourKey, NeighbourSpec, PoolSpec, RouteKey, RouteSpec, ServiceEdit,
+    ServiceSpec,
 };
+pub use sysctl::{Sysctl, SysctlValue, Sysctls};
 
 /// The protocol's version; it grows only when an old peer would misread a new one.
 pub const VERSION: u32 = 1;

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Diagnostic;
 use crate::names::{AddrRange, Cidr, Mac, Method, PortRange, Protocol};
-use crate::request::{DestSpec, ServiceSpec};
+use crate::spec::{DestSpec, ServiceSpec};
+use crate::sysctl::{Sysctl, SysctlValue};
 
 /// One reply or a part of one. In JSON an object with one field, the variant's name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +30,7 @@ pub enum Reply {
     Ports(Vec<PortView>),
     Drops(Vec<DropView>),
     Total(TotalView),
+    Sysctls(Vec<SysctlView>),
     Config(ConfigText),
     /// What a check found; without an element of severity `error` the text is good.
     Checked(Vec<Diagnostic>),
@@ -407,6 +409,21 @@ pub struct HostCounters {
     pub from_host: u64,
     /// Not taken by the first worker.
     pub from_host_dropped: u64,
+}
+
+/// A tunable of `net/ipv4/vs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SysctlView {
+    pub name: Sysctl,
+    pub value: SysctlValue,
+    pub default: SysctlValue,
+    /// What may be written to it, in words.
+    pub range: String,
+    /// What it does, in a sentence.
+    pub help: String,
+    /// Why it does nothing, if that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_effect: Option<String>,
 }
 
 /// A configuration file's text.

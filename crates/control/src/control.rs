@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use crate::baseline::Baselines;
 use crate::build::{BuildError, Built, Fixed, build};
 use crate::config::check::{Names, check};
-use crate::config::{Config, Issue, IssueKind, parse, to_toml};
+use crate::config::{Config, Issue, IssueKind, parse, settle, to_toml};
 use crate::dataplane::{Dataplane, DataplaneError};
 use crate::diff;
 use crate::edit::{edit, not_found};
@@ -158,7 +158,8 @@ impl Control {
         let mut state = self.state.lock();
         let mut new = state.config.clone();
         edit(&mut new, request)?;
-        let issues = check(&new, &Names::default(), Some(&state.config));
+        let mut issues = settle(&mut new);
+        issues.extend(check(&new, &Names::default(), Some(&state.config)));
         let warnings = request_issues(issues)?;
         let mut applied = self.replace(&mut state, new)?;
         applied.warnings = warnings;
@@ -361,6 +362,9 @@ impl Handler for Control {
             }
             Request::DropList => Reply::Drops(views::drops(&self.dataplane.workers(), self.dataplane.host())),
             Request::TotalShow => Reply::Total(self.total()),
+            Request::SysctlList { names } => {
+                Reply::Sysctls(views::sysctls(&self.state.lock().config.ipvs.sysctls, &names))
+            }
             Request::ConfigShow => Reply::Config(ConfigText { text: to_toml(&self.config()) }),
             Request::ConfigCheck { name, text } => Reply::Checked(parse(&name, &text).diagnostics),
             Request::ConfigApply { name, text } => Reply::Applied(self.apply(&name, &text)?),

@@ -1,13 +1,15 @@
 //! What differs between two configurations: what to report, and what a running daemon cannot change.
 
+mod service;
+
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use api::{Change, ChangeKind, DestSpec, Error, ErrorCode, ServiceSpec};
+use api::{Change, ChangeKind, Error, ErrorCode, Sysctl};
 
-use crate::config::{Config, Service, route_prefix, to_toml};
+use crate::config::{Config, route_prefix, sysctl_toml, to_toml};
 
 /// Lets `new` use the services of `old` where they are equal, so that unchanged ones are known by address.
 pub fn share(old: &Config, new: &mut Config) {
@@ -113,7 +115,7 @@ pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
         |a, b| arrow(pool_text(a), pool_text(b)),
     );
     settings(&mut changes, old, new);
-    services(&mut changes, old, new);
+    service::services(&mut changes, old, new);
     if changes.is_empty() && old != new {
         push(&mut changes, ChangeKind::Changed, "configuration".to_owned(), "order".to_owned());
     }
@@ -179,87 +181,14 @@ fn settings(changes: &mut Vec<Change>, old: &Config, new: &Config) {
             push(changes, ChangeKind::Changed, format!("ipvs.{key}"), arrow(was, is));
         }
     }
-    if a.expire_nodest_conn != b.expire_nodest_conn {
-        let detail = arrow(a.expire_nodest_conn, b.expire_nodest_conn);
-        push(changes, ChangeKind::Changed, "ipvs.expire_nodest_conn".to_owned(), detail);
+    for &sysctl in Sysctl::ALL {
+        let (was, is) = (a.sysctls.get(sysctl), b.sysctls.get(sysctl));
+        if was != is {
+            let detail = arrow(sysctl_toml(sysctl, was), sysctl_toml(sysctl, is));
+            push(changes, ChangeKind::Changed, format!("ipvs.{sysctl}"), detail);
+        }
     }
     if old.steering != new.steering {
         push(changes, ChangeKind::Changed, "steering".to_owned(), String::new());
     }
-}
-
-fn services(changes: &mut Vec<Change>, old: &Config, new: &Config) {
-    let before: HashMap<_, _> = old.services.iter().map(|s| (s.spec.key(), s)).collect();
-    let after: HashMap<_, _> = new.services.iter().map(|s| (s.spec.key(), s)).collect();
-    for gone in old.services.iter().map(|s| s.spec.key()).filter(|key| !after.contains_key(key)) {
-        push(changes, ChangeKind::Removed, format!("service {gone}"), String::new());
-    }
-    for service in &new.services {
-        let key = service.spec.key();
-        match before.get(&key) {
-            None => {
-                let count = service.dests.len();
-                let detail = if count == 0 { String::new() } else { format!("with {count} destinations") };
-                push(changes, ChangeKind::Added, format!("service {key}"), detail);
-            }
-            Some(was) if Arc::ptr_eq(was, service) => {}
-            Some(was) => one_service(changes, was, service),
-        }
-    }
-}
-
-fn one_service(changes: &mut Vec<Change>, old: &Service, new: &Service) {
-    let key = new.spec.key();
-    let mut details = Vec::new();
-    if old.spec.scheduler != new.spec.scheduler {
-        details.push(format!("scheduler {}", arrow(old.spec.scheduler, new.spec.scheduler)));
-    }
-    if old.spec.scheduler_flags != new.spec.scheduler_flags {
-        let words = |spec: &ServiceSpec| match &*spec
-            .scheduler_flags
-            .iter()
-            .map(|f| f.as_str())
-            .collect::<Vec<_>>()
-        {
-            [] => "none".to_owned(),
-            words => words.join(","),
-        };
-        details.push(format!("scheduler_flags {}", arrow(words(&old.spec), words(&new.spec))));
-    }
-    if old.spec.maglev_table_size != new.spec.maglev_table_size {
-        let size =
-            |spec: &ServiceSpec| spec.maglev_table_size.map_or("default".to_owned(), |size| size.to_string());
-        details.push(format!("maglev_table_size {}", arrow(size(&old.spec), size(&new.spec))));
-    }
-    if old.spec.local_pool != new.spec.local_pool {
-        let name = |pool: &Option<String>| pool.clone().unwrap_or_else(|| "default".to_owned());
-        details.push(format!("local_pool {}", arrow(name(&old.spec.local_pool), name(&new.spec.local_pool))));
-    }
-    if !details.is_empty() {
-        push(changes, ChangeKind::Changed, format!("service {key}"), details.join(", "));
-    }
-    let item = |d: &DestSpec| format!("destination {} of {key}", d.key());
-    let before = changes.len();
-    list(changes, &old.dests, &new.dests, DestSpec::key, item, dest_detail);
-    let order = |dests: &[DestSpec]| dests.iter().map(DestSpec::key).collect::<Vec<_>>();
-    if changes.len() == before && order(&old.dests) != order(&new.dests) {
-        push(changes, ChangeKind::Changed, format!("service {key}"), "order of destinations".to_owned());
-    }
-}
-
-fn dest_detail(old: &DestSpec, new: &DestSpec) -> String {
-    let mut details = Vec::new();
-    if old.method != new.method {
-        details.push(format!("method {}", arrow(old.method, new.method)));
-    }
-    for (name, was, is) in [
-        ("weight", old.weight, new.weight),
-        ("upper_threshold", old.upper_threshold, new.upper_threshold),
-        ("lower_threshold", old.lower_threshold, new.lower_threshold),
-    ] {
-        if was != is {
-            details.push(format!("{name} {}", arrow(was, is)));
-        }
-    }
-    details.join(", ")
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use api::{
     AddrRange, DestEdit, DestKey, Error, ErrorCode, Method, PoolSpec, Request, RouteKey, ServiceEdit,
-    ServiceKey,
+    ServiceKey, SysctlSetting,
 };
 
 use crate::config::check::{PoolChoice, pool_of};
@@ -46,6 +46,7 @@ pub fn edit(config: &mut Config, request: Request) -> Result<(), Error> {
             let index = dest_index(entry, &dest)?;
             entry.dests.remove(index);
         }
+        Request::SysctlSet { values } => set_sysctls(config, values)?,
         Request::PoolAdd { pool } => add_pool(config, pool)?,
         Request::PoolDelete { pool, addresses } => delete_from_pool(config, &pool, &addresses)?,
         other => edit_network(config, other)?,
@@ -135,20 +136,53 @@ fn dest_index(service: &Service, key: &DestKey) -> Result<usize, Error> {
 }
 
 fn edit_service(service: &mut Service, edit: ServiceEdit) {
-    let ServiceEdit { scheduler, scheduler_flags, maglev_table_size, local_pool } = edit;
+    let ServiceEdit {
+        scheduler,
+        scheduler_flags,
+        maglev_table_size,
+        local_pool,
+        persistence_timeout_s,
+        persistence_netmask,
+        persistence_engine,
+        ops,
+    } = edit;
     let spec = &mut service.spec;
     spec.scheduler = scheduler.unwrap_or(spec.scheduler);
     spec.scheduler_flags = scheduler_flags.unwrap_or(std::mem::take(&mut spec.scheduler_flags));
     spec.maglev_table_size = maglev_table_size.unwrap_or(spec.maglev_table_size);
     spec.local_pool = local_pool.unwrap_or(spec.local_pool.take());
+    spec.persistence_timeout_s = persistence_timeout_s.unwrap_or(spec.persistence_timeout_s);
+    spec.persistence_netmask = persistence_netmask.unwrap_or(spec.persistence_netmask);
+    spec.persistence_engine = persistence_engine.unwrap_or(spec.persistence_engine);
+    spec.ops = ops.unwrap_or(spec.ops);
 }
 
 fn edit_dest(dest: &mut api::DestSpec, edit: DestEdit) {
-    let DestEdit { method, weight, upper_threshold, lower_threshold } = edit;
+    let DestEdit {
+        method,
+        weight,
+        upper_threshold,
+        lower_threshold,
+        tunnel_type,
+        tunnel_port,
+        tunnel_checksum,
+    } = edit;
     dest.method = method.unwrap_or(dest.method);
     dest.weight = weight.unwrap_or(dest.weight);
     dest.upper_threshold = upper_threshold.unwrap_or(dest.upper_threshold);
     dest.lower_threshold = lower_threshold.unwrap_or(dest.lower_threshold);
+    dest.tunnel_type = tunnel_type.unwrap_or(dest.tunnel_type);
+    dest.tunnel_port = tunnel_port.unwrap_or(dest.tunnel_port);
+    dest.tunnel_checksum = tunnel_checksum.unwrap_or(dest.tunnel_checksum);
+}
+
+fn set_sysctls(config: &mut Config, values: Vec<SysctlSetting>) -> Result<(), Error> {
+    for SysctlSetting { name, value } in values {
+        config.ipvs.sysctls.set(name, value).map_err(|message| {
+            Error::new(ErrorCode::Invalid, format!("{name}: {message}")).about(format!("ipvs.{name}"))
+        })?;
+    }
+    Ok(())
 }
 
 /// Without a gateway `default` names the only default route, if there is one only.

@@ -27,7 +27,7 @@ mod overlay;
 pub mod server;
 mod views;
 
-pub use build::{BuildError, limits};
+pub use build::{BuildError, limits, service_key};
 pub use control::{Control, PrepareError, Prepared};
 pub use dataplane::{Dataplane, DataplaneError, NeighbourSample, PortSample, WorkerSample};
 pub use follow::Follower;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use api::{
     AddressOrigin, AddressRole, AddressSpec, AddressView, Cidr, DestView, DropView, HostCounters, Method,
-    NeighbourView, PoolView, PortView, RouteOrigin, RouteView, ServiceKey, ServiceView, WorkerView,
+    NeighbourView, PoolView, PortView, RouteOrigin, RouteView, ServiceKey, ServiceView, Sysctl, SysctlView,
+    Sysctls, WorkerView,
 };
 use inet::DropReason;
 use ipvs::shared::total_load;
@@ -184,6 +185,23 @@ pub fn ports(config: &Config, samples: Vec<PortSample>) -> Vec<PortView> {
         tx_errors: s.tx_errors,
     };
     config.ports.iter().zip(samples).map(view).collect()
+}
+
+/// Those named, or all if none is.
+pub fn sysctls(sysctls: &Sysctls, names: &[Sysctl]) -> Vec<SysctlView> {
+    let wanted = if names.is_empty() { Sysctl::ALL } else { names };
+    let view = |&name: &Sysctl| {
+        let about = name.about();
+        SysctlView {
+            name,
+            value: sysctls.get(name),
+            default: about.default,
+            range: about.range.to_string(),
+            help: about.help.to_owned(),
+            without_effect: about.without_effect.map(str::to_owned),
+        }
+    };
+    wanted.iter().map(view).collect()
 }
 
 /// Every reason, also those that have not happened: the workers', then what is lost between them and the host.

@@ -1,8 +1,10 @@
 //! The command line: nouns and verbs, and the one request that each of them makes.
 
+mod dest;
 mod network;
 mod observe;
 mod service;
+mod sysctl;
 mod words;
 
 use std::path::PathBuf;
@@ -11,6 +13,7 @@ use api::Request;
 use clap::{Parser, Subcommand};
 
 use crate::failure::{EXIT_CODES, Failure};
+use crate::man::Page;
 use crate::show::View;
 
 /// Control of rvsd, the layer-4 load balancer.
@@ -52,7 +55,7 @@ pub enum Noun {
     Service(service::ServiceVerb),
     /// Destinations: the real servers of a service.
     #[command(subcommand, visible_alias = "destination", arg_required_else_help = true)]
-    Dest(service::DestVerb),
+    Dest(dest::DestVerb),
     /// Local addresses: pools of source addresses for FULLNAT.
     #[command(subcommand, visible_alias = "pool", arg_required_else_help = true)]
     Laddr(network::LaddrVerb),
@@ -76,9 +79,19 @@ pub enum Noun {
     /// Ports: the network interfaces that rvsd drives.
     #[command(subcommand, arg_required_else_help = true)]
     Port(observe::PortVerb),
+    /// Tunables, by the names that they have under net/ipv4/vs.
+    #[command(subcommand, arg_required_else_help = true)]
+    Sysctl(sysctl::SysctlVerb),
     /// The configuration as a file.
     #[command(subcommand, arg_required_else_help = true)]
     Config(observe::ConfigVerb),
+    /// Print a manual page.
+    #[command(after_help = MAN_EXAMPLES)]
+    Man {
+        /// The page.
+        #[arg(value_enum, default_value = "rvsctl")]
+        page: Page,
+    },
     /// Print a script that completes rvsctl's words in a shell.
     #[command(after_help = COMPLETION_EXAMPLES)]
     Completion {
@@ -93,6 +106,13 @@ Examples:
   rvsctl completion zsh > /usr/local/share/zsh/site-functions/_rvsctl
   rvsctl completion fish > /etc/fish/completions/rvsctl.fish";
 
+const MAN_EXAMPLES: &str = "\
+Examples:
+  rvsctl man > /usr/local/share/man/man8/rvsctl.8
+  rvsctl man rvsd > /usr/local/share/man/man8/rvsd.8
+  rvsctl man rvsd.toml > /usr/local/share/man/man5/rvsd.toml.5
+  rvsctl man rvsd.toml | man -l -";
+
 /// What a command line asks for.
 #[derive(Debug, PartialEq)]
 pub enum Action {
@@ -100,6 +120,8 @@ pub enum Action {
     Ask { request: Request, view: View },
     /// Print a shell's completion.
     Completion(clap_complete::Shell),
+    /// Print a manual page.
+    Man(Page),
 }
 
 impl Action {
@@ -127,7 +149,9 @@ impl Noun {
             Noun::Stats(args) => args.action(),
             Noun::Worker(verb) => verb.action(),
             Noun::Port(verb) => verb.action(),
+            Noun::Sysctl(verb) => verb.action(),
             Noun::Config(verb) => verb.action(),
+            Noun::Man { page } => Ok(Action::Man(page)),
             Noun::Completion { shell } => Ok(Action::Completion(shell)),
         }
     }

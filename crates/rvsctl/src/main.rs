@@ -7,6 +7,7 @@
 
 mod args;
 mod failure;
+mod man;
 mod run;
 mod show;
 mod table;

@@ -19,6 +19,9 @@ pub fn run(cli: Cli, out: &mut impl Write) -> Result<(), Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "rvsctl", &mut script);
             return out.write_all(&script).map_err(Failure::Output);
         }
+        Action::Man(page) => {
+            return page.text().and_then(|text| out.write_all(&text)).map_err(Failure::Output);
+        }
     };
     match request {
         Request::ConnList { .. } => list_connections(&cli.socket, request, cli.json, out),

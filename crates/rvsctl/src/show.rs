@@ -7,6 +7,7 @@ mod connections;
 mod counters;
 mod network;
 mod services;
+mod sysctls;
 
 use api::{Applied, ChangeKind, Reply};
 
@@ -20,6 +21,8 @@ pub enum View {
     Details,
     /// What was counted.
     Counters,
+    /// Names and values only.
+    Values,
     /// Without what is zero.
     NonZero,
     /// What has been done by a request whose reply does not say.
@@ -63,6 +66,8 @@ pub fn text(reply: &Reply, view: View) -> String {
         (Reply::Ports(all), _) => counters::ports(all),
         (Reply::Drops(all), _) => counters::drops(all),
         (Reply::Total(total), _) => counters::total(total),
+        (Reply::Sysctls(all), View::Values) => sysctls::values(all),
+        (Reply::Sysctls(all), _) => sysctls::list(all),
         (Reply::Config(config), _) => config.text.clone(),
         (Reply::Checked(_), _) => "the configuration is good\n".to_owned(),
     }

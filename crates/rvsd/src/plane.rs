@@ -62,8 +62,9 @@ impl WorkerPlane {
         loop {
             let snapshot = Arc::clone(&self.snapshot.lock());
             let page = self.plane.read().connections(worker, from).map_err(|error| refused(&error))?;
-            let views = page.connections.iter().filter_map(|conn| view(&snapshot, worker, conn));
-            let views: Vec<_> = views.filter(|view| service.is_none_or(|key| is_of(view, &key))).collect();
+            let wanted = page.connections.iter();
+            let wanted = wanted.filter(|conn| service.is_none_or(|key| is_of(&snapshot, conn, &key)));
+            let views: Vec<_> = wanted.filter_map(|conn| view(&snapshot, worker, conn)).collect();
             if !views.is_empty() && each(views).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
@@ -205,9 +206,16 @@ fn view(snapshot: &Snapshot, worker: WorkerId, conn: &ipvs::ConnView) -> Option<
     })
 }
 
-fn is_of(view: &ConnView, key: &ServiceKey) -> bool {
-    let port = key.port == 0 || key.port == view.service.port();
-    view.protocol == key.protocol && view.service.ip() == key.address && port
+/// Whether a connection belongs to a service: by its destination, or, where that was removed, by what the client connected to.
+fn is_of(snapshot: &Snapshot, conn: &ipvs::ConnView, key: &ServiceKey) -> bool {
+    let key = control::service_key(key);
+    if let Some((service, _)) = snapshot.services.dest(conn.dest) {
+        return service.key == key;
+    }
+    let ipvs::ServiceKey::Address { protocol, addr, port } = key else { return false };
+    conn.protocol == protocol
+        && conn.virtual_addr.ip() == addr
+        && (port == 0 || port == conn.virtual_addr.port())
 }
 
 fn packets(counters: &Counters) -> PacketCounters {

@@ -3,13 +3,14 @@
 //! The same checks hold for a file and for a request; a file's findings get lines, a request's become its
 //! refusal. Checks see [`Config`]s of any content and never panic.
 
+mod faults;
 mod network;
 mod service;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use api::Severity;
+use api::{Severity, Sysctl};
 
 pub use network::gateway_interface;
 pub use service::{PoolChoice, pool_of};
@@ -29,6 +30,8 @@ pub struct Names {
 /// told again.
 pub fn check(config: &Config, names: &Names, base: Option<&Config>) -> Vec<Issue> {
     let mut checker = Checker { config, names, issues: Vec::new() };
+    // What a service's own faults depend on beside the service does not change without a restart, but for steering.
+    let base = base.filter(|base| base.steering == config.steering);
     let same_network = base.is_some_and(|base| {
         base.ports == config.ports
             && base.vlans == config.vlans
@@ -44,6 +47,7 @@ pub fn check(config: &Config, names: &Names, base: Option<&Config>) -> Vec<Issue
         checker.neighbours();
         checker.pools();
     }
+    checker.sysctls(base);
     checker.services(base, same_network);
     checker.limits();
     checker.issues
@@ -147,6 +151,24 @@ impl<'c> Checker<'c> {
     fn unique(&mut self, seen: &mut HashMap<&'c str, Place>, name: &'c str, place: Place) {
         if let Some(first) = seen.insert(name, place) {
             self.duplicate(place, format!("found \"{name}\" twice, first at {first}"));
+        }
+    }
+
+    /// Tunables that were changed to no effect.
+    fn sysctls(&mut self, base: Option<&Config>) {
+        let sysctls = &self.config.ipvs.sysctls;
+        for &sysctl in Sysctl::ALL {
+            let (value, about) = (sysctls.get(sysctl), sysctl.about());
+            let Some(why) = about.without_effect.filter(|_| value != about.default) else { continue };
+            if base.is_none_or(|base| base.ipvs.sysctls.get(sysctl) != value) {
+                self.issues.push(Issue {
+                    severity: Severity::Warning,
+                    place: Place::table("ipvs").key(sysctl.name()),
+                    subject: String::new(),
+                    kind: IssueKind::Invalid,
+                    message: format!("found {value}, which has no effect: {why}"),
+                });
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use api::{
     AddrRange, AddressSpec, Cidr, DestSpec, Mac, NeighbourSpec, PortRange, RouteSpec, RouteTarget,
-    ServiceSpec,
+    ServiceSpec, Sysctls,
 };
 
 /// The most workers that one daemon runs.
@@ -192,13 +192,13 @@ pub struct Ipvs {
     pub tcp_timeout_s: u32,
     pub tcp_fin_timeout_s: u32,
     pub udp_timeout_s: u32,
-    /// Expire a connection at its next packet when its destination is gone.
-    pub expire_nodest_conn: bool,
+    /// The tunables of `net/ipv4/vs`.
+    pub sysctls: Sysctls,
 }
 
 impl Default for Ipvs {
     fn default() -> Self {
-        Ipvs { tcp_timeout_s: 900, tcp_fin_timeout_s: 120, udp_timeout_s: 300, expire_nodest_conn: false }
+        Ipvs { tcp_timeout_s: 900, tcp_fin_timeout_s: 120, udp_timeout_s: 300, sysctls: Sysctls::default() }
     }
 }
 

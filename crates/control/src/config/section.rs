@@ -193,6 +193,9 @@ impl<'s, 'r, 'a> Section<'s, 'r, 'a> {
             let path = path_of(self.place, name);
             let hint = match nearest(name, self.known.iter().copied()) {
                 Some(known) => format!("did you mean `{known}`?"),
+                None if self.known.len() > KEYS_TOLD => {
+                    format!("expected one of {}, …", self.known[..KEYS_TOLD].join(", "))
+                }
                 None => format!("expected one of {}", self.known.join(", ")),
             };
             self.report.push(
@@ -209,6 +212,9 @@ impl<'s, 'r, 'a> Section<'s, 'r, 'a> {
 fn path_of(table: Place, key: &str) -> String {
     if table.table.is_empty() { key.to_owned() } else { format!("{table}.{key}") }
 }
+
+/// Known keys that are told to somebody who wrote an unknown one.
+const KEYS_TOLD: usize = 16;
 
 /// Whether a table could be read without error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

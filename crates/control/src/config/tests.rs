@@ -3,8 +3,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::{
-    AddrRange, Cidr, DestSpec, Method, Protocol, RouteSpec, RouteTarget, Scheduler, SchedulerFlag,
-    ServiceSpec, Severity,
+    AddrRange, Cidr, DestKey, DestSpec, Engine, Family, Method, Netmask, Protocol, RouteSpec, RouteTarget,
+    Scheduler, SchedulerFlag, ServiceKey, ServiceSpec, Severity, Sysctl, SysctlValue, Sysctls,
+    TunnelChecksum, TunnelType,
 };
 use proptest::prelude::*;
 
@@ -70,7 +71,7 @@ fn every_error_says_what_was_found_and_what_was_expected() {
         ),
         (
             "[ipvs]\nlinger = 1".into(),
-            "11:1: error: ipvs.linger: found unknown key `linger`, expected one of tcp_timeout_s, tcp_fin_timeout_s, udp_timeout_s, expire_nodest_conn",
+            "11:1: error: ipvs.linger: found unknown key `linger`, expected one of tcp_timeout_s, tcp_fin_timeout_s, udp_timeout_s, am_droprate, amemthresh, backup_only, cache_bypass, conn_reuse_mode, conntrack, debug_level, drop_entry, drop_packet, expire_nodest_conn, expire_quiescent_template, ignore_tunneled, lblc_expiration, …",
         ),
         (
             "[limits]\nservices = '1'".into(),
@@ -85,8 +86,21 @@ fn every_error_says_what_was_found_and_what_was_expected() {
             "11:15: error: limits.connections: found 99999999999999999999, expected an integer from 1024 to 1000000000",
         ),
         (
-            "[ipvs]\nexpire_nodest_conn = 1".into(),
-            "11:22: error: ipvs.expire_nodest_conn: found 1, expected `true` or `false`",
+            "[ipvs]\nexpire_nodest_conn = 'on'".into(),
+            "11:22: error: ipvs.expire_nodest_conn: found \"on\", expected `true` or `false`",
+        ),
+        (
+            "[ipvs]\nsecure_tcp = 4".into(),
+            "11:14: error: ipvs.secure_tcp: found 4, expected an integer from 0 to 3",
+        ),
+        ("[ipvs]\nsync_ports = 3".into(), "11:14: error: ipvs.sync_ports: found 3, expected a power of two"),
+        (
+            "[ipvs]\nsync_threshold = [50, 3]".into(),
+            "11:18: error: ipvs.sync_threshold: found an array, expected an array of a threshold and a larger period: [3, 50]",
+        ),
+        (
+            "[ipvs]\nconntrack = true".into(),
+            "11:13: warning: ipvs.conntrack: found 1, which has no effect: rvs has no connection tracking",
         ),
         (
             "ipvs = 3\n".into(),
@@ -244,11 +258,11 @@ fn every_error_says_what_was_found_and_what_was_expected() {
         ),
         (
             "[[service]]\nprotocol='tcp'\naddress='192.0.2.1'\nport=99999".into(),
-            "13:6: error: service[0].port: found 99999, expected an integer from 1 to 65535",
+            "13:6: error: service[0].port: found 99999, expected an integer from 0 to 65535",
         ),
         (
             "[[service]]\nprotocol='tcp'\naddress='192.0.2.1'".into(),
-            "10:1: error: service[0].port: missing, expected a port from 1 to 65535",
+            "10:1: error: service[0].port: missing, expected a port from 1 to 65535, or 0 for every port",
         ),
         (
             "[[service]]\nprotocol='tcp'\naddress='192.0.2.77'\nport=80".into(),
@@ -257,6 +271,66 @@ fn every_error_says_what_was_found_and_what_was_expected() {
         (
             format!("{pool}[[service]]\nprotocol='tcp'\naddress='192.0.2.200'\nport=80"),
             "16:9: error: service[0].address: service tcp 192.0.2.200:80: found 192.0.2.200, which is an address of local pool \"p\"",
+        ),
+        (
+            "[[service]]\nprotocol='tcp'\naddress='192.0.2.1'\nport=0".into(),
+            "13:6: error: service[0].port: service tcp 192.0.2.1:0: found port 0, which stands for every port, without persistence_timeout_s: expected 1 to 65535, or a persistent service",
+        ),
+        (
+            format!("{service}family = 'ipv6'"),
+            "14:10: error: service[0].family: found without `fwmark`: an address has its family",
+        ),
+        (
+            "[[service]]\nfwmark=0".into(),
+            "11:8: error: service[0].fwmark: found 0, expected an integer from 1 to 4294967295",
+        ),
+        (
+            "[[service]]\nfwmark=7\nport=80".into(),
+            "12:6: error: service[0].port: found beside `fwmark`, expected one of them: a mark says it all",
+        ),
+        (
+            "[[service]]\nfwmark=7\n[[service]]\nfwmark=7\nfamily='ipv4'".into(),
+            "12:1: error: service[1]: found service fwmark 7 twice, first at service[0]",
+        ),
+        (
+            format!("{service}persistence_timeout_s = 2678401"),
+            "14:25: error: service[0].persistence_timeout_s: found 2678401, expected an integer from 1 to 2678400",
+        ),
+        (
+            format!("{service}persistence_timeout_s = 60\npersistence_netmask = '255.255.255'"),
+            "15:23: error: service[0].persistence_netmask: found \"255.255.255\", expected a mask such as `255.255.255.0` or a prefix length such as `24` or `64`",
+        ),
+        (
+            format!("{service}persistence_timeout_s = 60\npersistence_netmask = 64"),
+            "15:23: error: service[0].persistence_netmask: service tcp 192.0.2.1:80: found 64, expected a mask, or a prefix length from 0 to 32",
+        ),
+        (
+            format!("{service}persistence_netmask = 24"),
+            "14:23: warning: service[0].persistence_netmask: service tcp 192.0.2.1:80: found 255.255.255.0 without persistence_timeout_s: it has no effect",
+        ),
+        (
+            format!(
+                "[workers]\ncount=2\n{service}persistence_timeout_s = 60\npersistence_netmask = 24\n[[service.destination]]\naddress='10.0.0.1'\nmethod='nat'"
+            ),
+            "17:23: error: service[0].persistence_netmask: service tcp 192.0.2.1:80: found 255.255.255.0 with `nat` destinations, which takes clients together that [steering] nat_prefix_v4 = 32 gives to several workers: expected nat_prefix_v4 = 24 or less, or one worker",
+        ),
+        (
+            format!(
+                "[workers]\ncount=2\n[steering]\nnat='endpoint'\n{service}persistence_timeout_s = 60\n[[service.destination]]\naddress='10.0.0.1'\nmethod='nat'"
+            ),
+            "18:25: error: service[0].persistence_timeout_s: service tcp 192.0.2.1:80: found a persistent service with `nat` destinations under [steering] nat = \"endpoint\", which gives one client to several workers: expected nat = \"address\", or one worker",
+        ),
+        (
+            format!("{service}ops = true"),
+            "14:7: error: service[0].ops: service tcp 192.0.2.1:80: found true, expected a service of udp: tcp has connections",
+        ),
+        (
+            format!("{service}persistence_timeout_s = 60\npersistence_engine = 'sip'"),
+            "15:22: error: service[0].persistence_engine: service tcp 192.0.2.1:80: found sip, which reads udp, expected a service of udp",
+        ),
+        (
+            "[[service]]\nprotocol='udp'\naddress='192.0.2.1'\nport=5060\npersistence_engine='sip'".into(),
+            "14:20: warning: service[0].persistence_engine: service udp 192.0.2.1:5060: found sip without persistence_timeout_s: it has no effect",
         ),
         (
             format!("{service}{service}"),
@@ -286,7 +360,7 @@ fn every_error_says_what_was_found_and_what_was_expected() {
         ),
         (
             format!("{service}[[service.destination]]\naddress='10.0.0.1'\nmethod='dr'\nport=81"),
-            "17:6: error: service[0].destination[0].port: destination 10.0.0.1:81 of tcp 192.0.2.1:80: found 81, expected the service's port 80: dr changes no port",
+            "17:6: warning: service[0].destination[0].port: destination 10.0.0.1:81 of tcp 192.0.2.1:80: found 81, took the service's port 80: dr changes no port",
         ),
         (
             format!("{service}[[service.destination]]\naddress='10.0.0.1'\nmethod='nat'\nweight=-1"),
@@ -301,6 +375,34 @@ fn every_error_says_what_was_found_and_what_was_expected() {
                 "{service}[[service.destination]]\naddress='10.0.0.1'\nmethod='nat'\n[[service.destination]]\naddress='10.0.0.1'\nmethod='nat'"
             ),
             "17:1: error: service[0].destination[1]: service tcp 192.0.2.1:80: found destination 10.0.0.1:80 twice, first at service[0].destination[0]",
+        ),
+        (
+            format!(
+                "{service}[[service.destination]]\naddress='10.0.0.1'\nmethod='tunnel'\ntunnel_type='gue'"
+            ),
+            "14:1: error: service[0].destination[0].tunnel_port: destination 10.0.0.1:80 of tcp 192.0.2.1:80: found none, expected the UDP port of the gue tunnel",
+        ),
+        (
+            format!(
+                "{service}[[service.destination]]\naddress='10.0.0.1'\nmethod='tunnel'\ntunnel_port=6080"
+            ),
+            "17:13: error: service[0].destination[0].tunnel_port: destination 10.0.0.1:80 of tcp 192.0.2.1:80: found 6080, but ipip has no port, only gue has",
+        ),
+        (
+            format!(
+                "{service}[[service.destination]]\naddress='10.0.0.1'\nmethod='tunnel'\ntunnel_checksum='csum'"
+            ),
+            "17:17: error: service[0].destination[0].tunnel_checksum: destination 10.0.0.1:80 of tcp 192.0.2.1:80: found csum, but ipip has no checksum",
+        ),
+        (
+            format!(
+                "{service}[[service.destination]]\naddress='10.0.0.1'\nmethod='tunnel'\ntunnel_type='gre'\ntunnel_checksum='remcsum'"
+            ),
+            "18:17: error: service[0].destination[0].tunnel_checksum: destination 10.0.0.1:80 of tcp 192.0.2.1:80: found remcsum, expected nocsum or csum for gre",
+        ),
+        (
+            format!("{service}[[service.destination]]\naddress='10.0.0.1'\nmethod='nat'\ntunnel_type='gre'"),
+            "17:13: error: service[0].destination[0].tunnel_type: destination 10.0.0.1:80 of tcp 192.0.2.1:80: found gre with nat, expected tunnel",
         ),
         (
             format!("{service}destination = 3"),
@@ -331,7 +433,7 @@ fn every_error_says_what_was_found_and_what_was_expected() {
 #[test]
 fn all_errors_are_told_at_once_in_the_order_of_the_file() {
     let text = format!(
-        "{BASE}[[route]]\nto = 'x'\nvai = 'y'\n[[service]]\nprotocol = 'sctp'\nport = 0\n  [[service.destination]]\n  \
+        "{BASE}[[route]]\nto = 'x'\nvai = 'y'\n[[service]]\nprotocol = 'icmp'\nport = -1\n  [[service.destination]]\n  \
          weight = 70000\n[[service]]\nprotocol = 'tcp'\naddress = '192.0.2.1'\nport = 80\n  [[service.destination]]\n  \
          address = '::'\n  method = 'nat'\n[limits]\ndestinations = true\n"
     );
@@ -405,26 +507,15 @@ pub(crate) fn many_services(services: u32, dests: u32) -> Config {
         let cidr = Cidr::new(vip(n), 32).unwrap();
         config.addresses.push(api::AddressSpec { interface: "wan".into(), cidr });
     }
-    let dest = |n: u32| DestSpec {
-        address: Ipv4Addr::from_bits(0x0a00_0000 + n).into(),
-        port: 8080,
-        method: Method::Nat,
-        weight: 1,
-        upper_threshold: 0,
-        lower_threshold: 0,
+    let dest = |n: u32| {
+        let address = Ipv4Addr::from_bits(0x0a00_0000 + n).into();
+        DestSpec::new(DestKey { address, port: 8080 }, Method::Nat)
     };
     config.services = (0..services)
         .map(|n| {
             let port = (n % 100 + 1) as u16;
-            let spec = ServiceSpec {
-                protocol: Protocol::Tcp,
-                address: vip(n),
-                port,
-                scheduler: Scheduler::Wlc,
-                scheduler_flags: Default::default(),
-                maglev_table_size: None,
-                local_pool: None,
-            };
+            let key = ServiceKey::Address { protocol: Protocol::Tcp, address: vip(n), port };
+            let spec = ServiceSpec::new(key, Scheduler::Wlc);
             Arc::new(Service { spec, dests: (1..=dests).map(dest).collect() })
         })
         .collect();
@@ -445,15 +536,57 @@ fn address() -> impl Strategy<Value = IpAddr> {
 }
 
 prop_compose! {
-    fn dest()(address in address(), port in 1..=u16::MAX, weight in 0..=65_535_u32, upper in any::<u32>(), lower in any::<u32>(), method in 0..4_usize) -> DestSpec {
-        DestSpec { address, port, method: Method::ALL[method], weight, upper_threshold: upper.max(lower), lower_threshold: lower.min(upper) }
+    fn dest()(address in address(), port in any::<u16>(), weight in 0..=65_535_u32, upper in any::<u32>(), lower in any::<u32>(), method in 0..4_usize, tunnel in (0..3_usize, proptest::option::of(1..=u16::MAX), 0..3_usize)) -> DestSpec {
+        let (kind, tunnel_port, checksum) = tunnel;
+        DestSpec {
+            weight,
+            upper_threshold: upper.max(lower),
+            lower_threshold: lower.min(upper),
+            tunnel_type: TunnelType::ALL[kind],
+            tunnel_port,
+            tunnel_checksum: TunnelChecksum::ALL[checksum],
+            ..DestSpec::new(DestKey { address, port }, Method::ALL[method])
+        }
+    }
+}
+
+fn key() -> impl Strategy<Value = ServiceKey> {
+    let protocol = |tcp| if tcp { Protocol::Tcp } else { Protocol::Udp };
+    let family = |v6| if v6 { Family::Ipv6 } else { Family::Ipv4 };
+    prop_oneof![
+        (any::<bool>(), address(), any::<u16>()).prop_map(move |(tcp, address, port)| {
+            ServiceKey::Address { protocol: protocol(tcp), address, port }
+        }),
+        (1..=u32::MAX, any::<bool>())
+            .prop_map(move |(fwmark, v6)| ServiceKey::Mark { fwmark, family: family(v6) }),
+    ]
+}
+
+prop_compose! {
+    fn service()(key in key(), scheduler in 0..Scheduler::ALL.len(), flags in proptest::collection::btree_set(prop_oneof![Just(SchedulerFlag::Fallback), Just(SchedulerFlag::Port)], 0..3), size in proptest::option::of(prop_oneof![Just(251_u32), Just(65_537)]), local_pool in proptest::option::of(word()), persistence in proptest::option::of(1..=2_678_400_u32), mask in proptest::option::of(prop_oneof![any::<[u8; 4]>().prop_map(|mask| Netmask::Mask(mask.into())), (0..=128_u8).prop_map(Netmask::Prefix)]), special in any::<(bool, bool)>(), dests in proptest::collection::vec(dest(), 0..4)) -> Service {
+        let (ops, sip) = special;
+        let spec = ServiceSpec {
+            scheduler_flags: flags,
+            maglev_table_size: size,
+            local_pool,
+            persistence_timeout_s: persistence,
+            persistence_netmask: mask,
+            persistence_engine: sip.then_some(Engine::Sip),
+            ops,
+            ..ServiceSpec::new(key, Scheduler::ALL[scheduler])
+        };
+        Service { spec, dests }
     }
 }
 
 prop_compose! {
-    fn service()(address in address(), port in 1..=u16::MAX, tcp in any::<bool>(), scheduler in 0..Scheduler::ALL.len(), flags in proptest::collection::btree_set(prop_oneof![Just(SchedulerFlag::Fallback), Just(SchedulerFlag::Port)], 0..3), size in proptest::option::of(prop_oneof![Just(251_u32), Just(65_537)]), local_pool in proptest::option::of(word()), dests in proptest::collection::vec(dest(), 0..4)) -> Service {
-        let protocol = if tcp { Protocol::Tcp } else { Protocol::Udp };
-        Service { spec: ServiceSpec { protocol, address, port, scheduler: Scheduler::ALL[scheduler], scheduler_flags: flags, maglev_table_size: size, local_pool }, dests }
+    fn sysctls()(numbers in proptest::collection::vec((any::<i32>(), 0..4_i32), Sysctl::ALL.len())) -> Sysctls {
+        let mut sysctls = Sysctls::default();
+        for (&sysctl, (wild, tame)) in Sysctl::ALL.iter().zip(numbers) {
+            // What is out of range leaves the default.
+            let _ = [wild, tame].into_iter().find(|&number| sysctls.set(sysctl, SysctlValue::one(number)).is_ok());
+        }
+        sysctls
     }
 }
 
@@ -475,6 +608,7 @@ prop_compose! {
         cpus in proptest::option::of(proptest::collection::btree_set(0..1024_u16, 1..5)),
         numbers in (64..=4096_u32, 1..=1_000_000_u32, 1..=86_400_u32, 1..=32_u8),
         flag in any::<bool>(),
+        sysctls in sysctls(),
     ) -> Config {
         let (memory_mib, count, seconds, prefix) = numbers;
         Config {
@@ -487,7 +621,7 @@ prop_compose! {
             routes: vec![RouteSpec { to: RouteTarget::Default, via, interface, source: via, mtu: flag.then_some(1400) }],
             neighbours: vec![api::NeighbourSpec { interface: "n".into(), address: ranges[0], mac: api::Mac([2, 0, 0, 0, 0, 1]) }],
             pools: vec![Pool { name: "p".into(), interface: "v".into(), addresses: ranges.into_iter().map(AddrRange::one).collect(), ports: Pool::DEFAULT_PORTS }],
-            ipvs: Ipvs { tcp_timeout_s: seconds, expire_nodest_conn: flag, ..Ipvs::default() },
+            ipvs: Ipvs { tcp_timeout_s: seconds, sysctls, ..Ipvs::default() },
             steering: Steering { nat: if flag { NatSteering::Endpoint } else { NatSteering::Address }, nat_prefix_v4: prefix, nat_prefix_v6: 64 },
             ports,
             services: services.into_iter().map(Arc::new).collect(),

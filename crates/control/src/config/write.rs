@@ -2,6 +2,9 @@
 
 use std::fmt::{self, Display, Write};
 
+use api::sysctl::Range;
+use api::{ServiceKey, Sysctl, SysctlValue, TunnelChecksum, TunnelType};
+
 use super::model::{Config, Hugepages, Idle, NatSteering, Placement, Port, Service};
 
 /// The whole configuration, defaults included.
@@ -38,7 +41,9 @@ fn write(c: &Config, out: &mut String) -> fmt::Result {
         "tcp_fin_timeout_s = {}\nudp_timeout_s = {}",
         c.ipvs.tcp_fin_timeout_s, c.ipvs.udp_timeout_s
     )?;
-    writeln!(out, "expire_nodest_conn = {}", c.ipvs.expire_nodest_conn)?;
+    for &sysctl in Sysctl::ALL {
+        writeln!(out, "{sysctl} = {}", sysctl_toml(sysctl, c.ipvs.sysctls.get(sysctl)))?;
+    }
     writeln!(out, "\n[steering]\nnat = {}", quote(nat(c.steering.nat)))?;
     writeln!(
         out,
@@ -86,13 +91,25 @@ fn network(c: &Config, out: &mut String) -> fmt::Result {
 
 fn service(s: &Service, out: &mut String) -> fmt::Result {
     let spec = &s.spec;
-    writeln!(out, "\n[[service]]\nprotocol = {}\naddress = {}", quote(spec.protocol), quote(spec.address))?;
-    writeln!(out, "port = {}\nscheduler = {}", spec.port, quote(spec.scheduler))?;
+    match spec.key {
+        ServiceKey::Address { protocol, address, port } => {
+            writeln!(out, "\n[[service]]\nprotocol = {}\naddress = {}", quote(protocol), quote(address))?;
+            writeln!(out, "port = {port}")?;
+        }
+        ServiceKey::Mark { fwmark, family } => {
+            writeln!(out, "\n[[service]]\nfwmark = {fwmark}\nfamily = {}", quote(family))?;
+        }
+    }
+    writeln!(out, "scheduler = {}", quote(spec.scheduler))?;
     if !spec.scheduler_flags.is_empty() {
         writeln!(out, "scheduler_flags = {}", array(spec.scheduler_flags.iter().map(quote)))?;
     }
     optional(out, "maglev_table_size", spec.maglev_table_size)?;
     optional(out, "local_pool", spec.local_pool.as_deref().map(quote))?;
+    optional(out, "persistence_timeout_s", spec.persistence_timeout_s)?;
+    optional(out, "persistence_netmask", spec.persistence_netmask.map(quote))?;
+    optional(out, "persistence_engine", spec.persistence_engine.map(quote))?;
+    optional(out, "ops", spec.ops.then_some(true))?;
     for d in &s.dests {
         writeln!(out, "  [[service.destination]]\n  address = {}\n  port = {}", quote(d.address), d.port)?;
         writeln!(out, "  method = {}\n  weight = {}", quote(d.method), d.weight)?;
@@ -103,8 +120,24 @@ fn service(s: &Service, out: &mut String) -> fmt::Result {
                 d.upper_threshold, d.lower_threshold
             )?;
         }
+        if d.tunnel_type != TunnelType::default() {
+            writeln!(out, "  tunnel_type = {}", quote(d.tunnel_type))?;
+        }
+        optional(out, "  tunnel_port", d.tunnel_port)?;
+        if d.tunnel_checksum != TunnelChecksum::default() {
+            writeln!(out, "  tunnel_checksum = {}", quote(d.tunnel_checksum))?;
+        }
     }
     Ok(())
+}
+
+/// A tunable's value as the file has it: `true`, `3`, `[3, 50]`.
+pub fn sysctl_toml(sysctl: Sysctl, value: SysctlValue) -> String {
+    match (sysctl.about().range, value) {
+        (Range::Switch, SysctlValue { first: first @ 0..=1, .. }) => (first == 1).to_string(),
+        (_, SysctlValue { first, second: None }) => first.to_string(),
+        (_, SysctlValue { first, second: Some(second) }) => format!("[{first}, {second}]"),
+    }
 }
 
 fn optional(out: &mut String, key: &str, value: Option<impl Display>) -> fmt::Result {

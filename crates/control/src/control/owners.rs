@@ -25,9 +25,9 @@ pub(super) fn refuse_moving(
     }
     let begins = |service: &&Arc<Service>| {
         let key = service.spec.key();
-        let protocol = crate::build::protocol(key.protocol);
+        let ServiceKey::Address { protocol, address, port } = key else { return false };
         service.dests.iter().any(|dest| dest.method == Method::Nat)
-            && table.masquerades(protocol, key.address, key.port) == Some(false)
+            && table.masquerades(crate::build::protocol(protocol), address, port) == Some(false)
     };
     for service in new.services.iter().filter(begins) {
         let key = service.spec.key();

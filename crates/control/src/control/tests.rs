@@ -259,7 +259,10 @@ fn each_refusal_has_its_code_and_changes_nothing() {
     let before = control.config();
     let cases: Vec<(String, ErrorCode, &str)> = vec![
         (r#"{"op":"service_add","service":{"protocol":"tcp","address":"192.0.2.100","port":80,"scheduler":"rr"}}"#.into(), ErrorCode::Exists, "service tcp 192.0.2.100:80 is there already"),
-        (r#"{"op":"service_add","service":{"protocol":"tcp","address":"192.0.2.100","port":0,"scheduler":"rr"}}"#.into(), ErrorCode::Invalid, "service tcp 192.0.2.100:0: port: found port 0, expected 1 to 65535"),
+        (r#"{"op":"service_add","service":{"protocol":"tcp","address":"192.0.2.100","port":0,"scheduler":"rr"}}"#.into(), ErrorCode::Invalid, "service tcp 192.0.2.100:0: port: found port 0, which stands for every port, without persistence_timeout_s"),
+        (r#"{"op":"service_add","service":{"fwmark":7,"scheduler":"rr","persistence_timeout_s":0}}"#.into(), ErrorCode::Invalid, "service fwmark 7: persistence_timeout_s: found 0, expected an integer from 1 to 2678400"),
+        (r#"{"op":"service_show","service":{"fwmark":7}}"#.into(), ErrorCode::NotFound, "there is no service fwmark 7"),
+        (r#"{"op":"sysctl_set","values":[{"name":"sloppy_tcp","value":"1"},{"name":"secure_tcp","value":"4"}]}"#.into(), ErrorCode::Invalid, "secure_tcp: found 4, expected 0 to 3"),
         (r#"{"op":"service_show","service":{"protocol":"udp","address":"192.0.2.100","port":80}}"#.into(), ErrorCode::NotFound, "there is no service udp 192.0.2.100:80"),
         (format!(r#"{{"op":"service_edit","service":{WEB},"edit":{{"local_pool":"lam"}}}}"#), ErrorCode::NotFound, "service tcp 192.0.2.100:80: local_pool: found unknown local pool \"lam\", did you mean \"lan\"?"),
         (format!(r#"{{"op":"dest_add","service":{DNS},"dest":{}}}"#, dest("2001:db8:2::11", 53)), ErrorCode::Exists, "destination [2001:db8:2::11]:53 of udp [2001:db8::100]:53 is there already"),
@@ -710,4 +713,107 @@ fn host_addresses_that_workers_do_not_take_are_not_listed() {
     control.host_addresses(list).unwrap();
     assert_eq!(fake.last().generation, 4);
     assert_eq!(origin_of(&control, "192.0.2.150/32 wan"), Some(api::AddressOrigin::Host));
+}
+
+#[test]
+fn a_service_by_mark_reaches_the_workers_with_all_that_is_asked_of_it() {
+    let (control, fake) = start();
+    let mark = r#"{"fwmark":7,"family":"ipv6"}"#;
+    let add = r#"{"op":"service_add","service":{"fwmark":7,"family":"ipv6","scheduler":"wlc","persistence_timeout_s":60,"persistence_netmask":"64","persistence_engine":"sip","ops":true}}"#;
+    assert_eq!(applied(&control, add), ["+ service fwmark 7 -6"]);
+    let dest = r#"{"address":"2001:db8:2::11","port":0,"method":"tunnel","weight":1,"tunnel_type":"gue","tunnel_port":6080,"tunnel_checksum":"remcsum"}"#;
+    let add = format!(r#"{{"op":"dest_add","service":{mark},"dest":{dest}}}"#);
+    assert_eq!(applied(&control, &add), ["+ destination [2001:db8:2::11]:0 of fwmark 7 -6"]);
+    let snapshot = fake.last();
+    let service = snapshot.services.find_mark(7, wire::Family::V6).unwrap();
+    let persistence = ipvs::Persistence { timeout_ms: 60_000, mask: ipvs::ClientMask::V6(64) };
+    assert_eq!(
+        (service.persistence, service.engine, service.one_packet),
+        (Some(persistence), Some(ipvs::Engine::Sip), true)
+    );
+    let gue = ipvs::Tunnel::Gue { port: 6080, checksum: ipvs::GueChecksum::Remote };
+    assert_eq!((service.dests[0].port, service.dests[0].tunnel), (0, gue));
+    let edit = format!(
+        r#"{{"op":"dest_edit","service":{mark},"dest":{{"address":"2001:db8:2::11","port":0}},"edit":{{"tunnel_type":"gre","tunnel_port":null,"tunnel_checksum":"csum"}}}}"#
+    );
+    assert_eq!(
+        applied(&control, &edit),
+        [
+            "~ destination [2001:db8:2::11]:0 of fwmark 7 -6: tunnel_type gue → gre, tunnel_port 6080 → none, tunnel_checksum remcsum → csum"
+        ]
+    );
+    let edit = format!(
+        r#"{{"op":"service_edit","service":{mark},"edit":{{"persistence_netmask":"128","persistence_engine":null,"ops":false}}}}"#
+    );
+    assert_eq!(
+        applied(&control, &edit),
+        [
+            "~ service fwmark 7 -6: persistence_netmask 64 → none, persistence_engine sip → none, ops true → false"
+        ]
+    );
+    let service = fake.last().services.find_mark(7, wire::Family::V6).unwrap().clone();
+    assert_eq!(service.dests[0].tunnel, ipvs::Tunnel::Gre { checksum: true });
+    assert_eq!(service.persistence.unwrap().mask, ipvs::ClientMask::V6(128));
+    let text = to_toml(&control.config());
+    assert_eq!(parse("again", &text).config.unwrap(), control.config());
+    assert_eq!(
+        applied(&control, &format!(r#"{{"op":"service_delete","service":{mark}}}"#)),
+        ["- service fwmark 7 -6"]
+    );
+}
+
+#[test]
+fn a_port_that_nobody_rewrites_is_the_services() {
+    let (control, fake) = start();
+    let dest = r#"{"address":"10.0.2.13","port":8080,"method":"dr","weight":1}"#;
+    let Ok(Reply::Applied(applied)) =
+        ask(&control, &format!(r#"{{"op":"dest_add","service":{WEB},"dest":{dest}}}"#))
+    else {
+        panic!("a destination is a change")
+    };
+    assert_eq!(applied.changes[0].item, "destination 10.0.2.13:80 of tcp 192.0.2.100:80");
+    let warnings: Vec<String> = applied.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "warning: destination 10.0.2.13:8080 of tcp 192.0.2.100:80: port: found 8080, took the service's port 80: dr changes no port"
+        ]
+    );
+    let snapshot = fake.last();
+    let service = snapshot.services.find(ipvs::Protocol::Tcp, "192.0.2.100".parse().unwrap(), 80).unwrap();
+    assert_eq!(service.dests.last().unwrap().port, 80);
+    let again = ask(&control, &format!(r#"{{"op":"dest_add","service":{WEB},"dest":{dest}}}"#)).unwrap_err();
+    assert_eq!(again.code, ErrorCode::Exists);
+}
+
+#[test]
+fn tunables_are_set_all_or_none_and_last_in_the_configuration() {
+    let (control, fake) = start();
+    let set = r#"{"op":"sysctl_set","values":[{"name":"expire_nodest_conn","value":"1"},{"name":"sync_threshold","value":"3 100"},{"name":"conntrack","value":"1"}]}"#;
+    let Ok(Reply::Applied(applied)) = ask(&control, set) else { panic!("it is a change") };
+    let items: Vec<String> =
+        applied.changes.iter().map(|c| format!("{}: {}", c.item, c.detail.as_deref().unwrap())).collect();
+    assert_eq!(
+        items,
+        [
+            "ipvs.conntrack: false → true",
+            "ipvs.expire_nodest_conn: false → true",
+            "ipvs.sync_threshold: [3, 50] → [3, 100]"
+        ]
+    );
+    assert_eq!(applied.warnings.len(), 1, "{:?}", applied.warnings);
+    assert!(applied.warnings[0].message.contains("no connection tracking"), "{:?}", applied.warnings);
+    assert!(fake.last().settings.expire_nodest_conn);
+    let Ok(Reply::Sysctls(some)) =
+        ask(&control, r#"{"op":"sysctl_list","names":["sync_threshold","pmtu_disc"]}"#)
+    else {
+        panic!("they are listed")
+    };
+    let values: Vec<String> = some.iter().map(|s| format!("{} {} {}", s.name, s.value, s.default)).collect();
+    assert_eq!(values, ["sync_threshold 3 100 3 50", "pmtu_disc 1 1"]);
+    let Ok(Reply::Sysctls(all)) = ask(&control, r#"{"op":"sysctl_list"}"#) else { panic!("all are listed") };
+    assert_eq!(all.len(), api::Sysctl::ALL.len());
+    let text = to_toml(&control.config());
+    assert!(text.contains("sync_threshold = [3, 100]\n") && text.contains("conntrack = true\n"), "{text}");
+    assert_eq!(parse("again", &text).config.unwrap(), control.config());
 }

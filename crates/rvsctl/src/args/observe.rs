@@ -51,11 +51,16 @@ pub struct OfService {
     /// Only those of one service.
     #[arg(long, num_args = 2, value_names = ["PROTO", "ADDR:PORT"])]
     service: Option<Vec<String>>,
+    /// Of a service by fwmark: IPv6 packets.
+    #[arg(short = '6', long, requires = "service")]
+    ipv6: bool,
 }
 
 impl OfService {
     fn key(self) -> Result<Option<ServiceKey>, Failure> {
-        let key = self.service.map(|words| words.join(" ").parse::<ServiceKey>()).transpose();
+        let ipv6 = if self.ipv6 { " -6" } else { "" };
+        let name = |words: Vec<String>| format!("{}{ipv6}", words.join(" "));
+        let key = self.service.map(|words| name(words).parse::<ServiceKey>()).transpose();
         key.map_err(|e| Failure::Usage(format!("--service: {e} (see --help)")))
     }
 }

@@ -1,14 +1,12 @@
-//! `service` and `dest`.
+//! `service`.
 
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
 
-use api::{
-    DestEdit, DestSpec, Method, Protocol, Request, Scheduler, SchedulerFlag, ServiceEdit, ServiceSpec,
-};
+use api::{Engine, Netmask, Request, Scheduler, SchedulerFlag, ServiceEdit, ServiceKey, ServiceSpec};
 use clap::{Args, Subcommand};
 
 use super::Action;
-use super::words::{self, DestArg, ServiceArgs};
+use super::words::{self, ServiceArgs, ServiceKind, ServiceRest};
 use crate::failure::Failure;
 use crate::show::View;
 
@@ -17,6 +15,7 @@ use crate::show::View;
 #[command(after_help = "\
 Examples:
   rvsctl service add tcp 192.0.2.100:80 -s wrr
+  rvsctl service add fwmark 7 -s wlc -p 600
   rvsctl service list
   rvsctl service del tcp 192.0.2.100:80")]
 pub enum ServiceVerb {
@@ -27,13 +26,19 @@ pub enum ServiceVerb {
     )]
     List,
     /// Show everything about one service.
-    #[command(after_help = "Examples:\n  rvsctl service show tcp 192.0.2.100:80")]
+    #[command(
+        after_help = "Examples:\n  rvsctl service show tcp 192.0.2.100:80\n  rvsctl service show fwmark 7 -6"
+    )]
     Show(ServiceArgs),
     /// Add a service; destinations come with `dest add`.
     #[command(after_help = "\
 Examples:
   rvsctl service add tcp 192.0.2.100:80 -s wrr
-  rvsctl service add udp '[2001:db8::100]:53' -s rr --pool lan
+  rvsctl service add udp '[2001:db8::100]:53' -s rr --ops
+  rvsctl service add tcp 192.0.2.100:443 -p 600 -M 255.255.255.0    # clients of a /24 share a destination
+  rvsctl service add tcp 192.0.2.100:0 -p                          # every port of the address
+  rvsctl service add udp 192.0.2.100:5060 -p 60 --pe sip
+  rvsctl service add fwmark 7 -6 -s wlc                            # marked IPv6 packets
 
 The address need not be on an interface yet; until it is (`addr add`), clients do not find it.")]
     Add {
@@ -51,18 +56,29 @@ The address need not be on an interface yet; until it is (`addr add`), clients d
         /// Pool of local addresses for FULLNAT destinations; default: the only pool there is.
         #[arg(long, value_name = "POOL")]
         pool: Option<String>,
+        #[command(flatten)]
+        persistence: Persistence,
+        /// One-packet scheduling: each UDP packet on its own.
+        #[arg(short, long)]
+        ops: bool,
     },
     /// Change a service; what is not given stays as it is.
-    #[command(after_help = "Examples:\n  rvsctl service edit tcp 192.0.2.100:80 -s wlc")]
+    #[command(after_help = "\
+Examples:
+  rvsctl service edit tcp 192.0.2.100:80 -s wlc
+  rvsctl service edit tcp 192.0.2.100:80 -p 600
+  rvsctl service edit tcp 192.0.2.100:80 --no-persistent")]
     Edit {
         #[command(flatten)]
         service: ServiceArgs,
         #[command(flatten)]
-        change: ServiceChange,
+        change: Box<ServiceChange>,
     },
     /// Delete a service with its destinations.
     #[command(visible_aliases = ["rm", "delete"])]
-    #[command(after_help = "Examples:\n  rvsctl service del tcp 192.0.2.100:80")]
+    #[command(
+        after_help = "Examples:\n  rvsctl service del tcp 192.0.2.100:80\n  rvsctl service del fwmark 7"
+    )]
     Del(ServiceArgs),
     /// Delete every service.
     #[command(after_help = "Examples:\n  rvsctl service flush")]
@@ -70,13 +86,31 @@ The address need not be on an interface yet; until it is (`addr add`), clients d
     /// Set the counters of one service, or of all, to zero.
     #[command(after_help = "Examples:\n  rvsctl service zero\n  rvsctl service zero tcp 192.0.2.100:80")]
     Zero {
-        /// Transport.
-        #[arg(value_name = "PROTO", value_parser = words::protocol(), requires = "service")]
-        protocol: Option<Protocol>,
-        /// The service's address and port.
-        #[arg(value_name = "ADDR:PORT", value_parser = words::endpoint)]
-        service: Option<SocketAddr>,
+        /// Transport, or fwmark.
+        #[arg(value_name = "PROTO", value_parser = words::service_kind(), requires = "service")]
+        kind: Option<ServiceKind>,
+        /// The service's address and port, or its mark.
+        #[arg(value_name = "ADDR:PORT", value_parser = words::service_rest)]
+        service: Option<ServiceRest>,
+        /// Of a mark: IPv6 packets.
+        #[arg(short = '6', long, requires = "kind")]
+        ipv6: bool,
     },
+}
+
+/// What ties clients to the destination that they were given once.
+#[derive(Debug, Args)]
+pub struct Persistence {
+    /// A client stays with its destination, so many seconds after its last connection.
+    #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "360")]
+    #[arg(value_parser = words::persistence_timeout())]
+    persistent: Option<u32>,
+    /// Which clients are one: a mask or a prefix length; default: each on its own.
+    #[arg(short = 'M', long, value_name = "MASK", value_parser = words::word::<Netmask>)]
+    netmask: Option<Netmask>,
+    /// Persistence engine: what in a packet clients are told apart by.
+    #[arg(long, value_name = "ENGINE", value_parser = words::engine())]
+    pe: Option<Engine>,
 }
 
 #[derive(Debug, Args)]
@@ -100,6 +134,46 @@ pub struct ServiceChange {
     /// The only pool there is, again.
     #[arg(long, conflicts_with = "pool")]
     default_pool: bool,
+    /// A client stays with its destination, so many seconds after its last connection.
+    #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "360")]
+    #[arg(value_parser = words::persistence_timeout())]
+    persistent: Option<u32>,
+    /// Clients do not stay with their destination any more.
+    #[arg(long, conflicts_with = "persistent")]
+    no_persistent: bool,
+    /// Which clients are one: a mask or a prefix length.
+    #[arg(short = 'M', long, value_name = "MASK", value_parser = words::word::<Netmask>)]
+    netmask: Option<Netmask>,
+    /// Each client is on its own again.
+    #[arg(long, conflicts_with = "netmask")]
+    no_netmask: bool,
+    /// Persistence engine: what in a packet clients are told apart by.
+    #[arg(long, value_name = "ENGINE", value_parser = words::engine())]
+    pe: Option<Engine>,
+    /// No persistence engine any more.
+    #[arg(long, conflicts_with = "pe")]
+    no_pe: bool,
+    /// One-packet scheduling: each UDP packet on its own.
+    #[arg(short, long)]
+    ops: bool,
+    /// No one-packet scheduling any more.
+    #[arg(long, conflicts_with = "ops")]
+    no_ops: bool,
+}
+
+impl From<ServiceChange> for ServiceEdit {
+    fn from(change: ServiceChange) -> ServiceEdit {
+        ServiceEdit {
+            scheduler: change.scheduler,
+            scheduler_flags: change.sched_flags.map(|flags| flags.into_iter().collect()),
+            maglev_table_size: setting(change.table_size, change.default_table_size),
+            local_pool: setting(change.pool, change.default_pool),
+            persistence_timeout_s: setting(change.persistent, change.no_persistent),
+            persistence_netmask: setting(change.netmask, change.no_netmask),
+            persistence_engine: setting(change.pe, change.no_pe),
+            ops: change.ops.then_some(true).or(change.no_ops.then_some(false)),
+        }
+    }
 }
 
 /// What becomes of a setting that has a default: a value, the default, or nothing.
@@ -112,153 +186,31 @@ impl ServiceVerb {
         match self {
             ServiceVerb::List => Action::ask(Request::ServiceList),
             ServiceVerb::Show(service) => {
-                Action::ask_for(Request::ServiceShow { service: service.key() }, View::Details)
+                Action::ask_for(Request::ServiceShow { service: service.key()? }, View::Details)
             }
-            ServiceVerb::Add {
-                service: ServiceArgs { protocol, service },
-                scheduler,
-                sched_flags,
-                table_size,
-                pool,
-            } => {
-                let (address, port) = (service.ip(), service.port());
+            ServiceVerb::Add { service, scheduler, sched_flags, table_size, pool, persistence, ops } => {
                 let service = ServiceSpec {
-                    protocol,
-                    address,
-                    port,
-                    scheduler,
-                    scheduler_flags: sched_flags.into_iter().collect(),
+                    scheduler_flags: sched_flags.into_iter().collect::<BTreeSet<_>>(),
                     maglev_table_size: table_size,
                     local_pool: pool,
+                    persistence_timeout_s: persistence.persistent,
+                    persistence_netmask: persistence.netmask,
+                    persistence_engine: persistence.pe,
+                    ops,
+                    ..ServiceSpec::new(service.key()?, scheduler)
                 };
                 Action::ask(Request::ServiceAdd { service })
             }
             ServiceVerb::Edit { service, change } => {
-                let edit = ServiceEdit {
-                    scheduler: change.scheduler,
-                    scheduler_flags: change.sched_flags.map(|flags| flags.into_iter().collect()),
-                    maglev_table_size: setting(change.table_size, change.default_table_size),
-                    local_pool: setting(change.pool, change.default_pool),
-                };
-                Action::ask(Request::ServiceEdit { service: service.key(), edit })
+                let edit = ServiceEdit::from(*change);
+                Action::ask(Request::ServiceEdit { service: service.key()?, edit })
             }
-            ServiceVerb::Del(service) => Action::ask(Request::ServiceDelete { service: service.key() }),
+            ServiceVerb::Del(service) => Action::ask(Request::ServiceDelete { service: service.key()? }),
             ServiceVerb::Flush => Action::ask(Request::ServiceFlush),
-            ServiceVerb::Zero { protocol, service } => {
-                let service = protocol.zip(service).map(|(protocol, at)| words::service_key(protocol, at));
+            ServiceVerb::Zero { kind, service, ipv6 } => {
+                let named = kind.zip(service).map(|(kind, service)| ServiceArgs { kind, service, ipv6 });
+                let service: Option<ServiceKey> = named.map(|named| named.key()).transpose()?;
                 Action::ask_for(Request::ServiceZero { service }, View::Done("counters are zero"))
-            }
-        }
-    }
-}
-
-#[derive(Debug, Subcommand)]
-#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
-#[command(after_help = "\
-Examples:
-  rvsctl dest add tcp 192.0.2.100:80 10.0.2.11:80 -m nat -w 1
-  rvsctl dest edit tcp 192.0.2.100:80 10.0.2.11:80 -w 0
-  rvsctl dest list tcp 192.0.2.100:80")]
-pub enum DestVerb {
-    /// List the destinations of a service.
-    #[command(visible_alias = "ls", after_help = "Examples:\n  rvsctl dest list tcp 192.0.2.100:80")]
-    List(ServiceArgs),
-    /// Add a destination to a service.
-    #[command(after_help = "\
-Examples:
-  rvsctl dest add tcp 192.0.2.100:80 10.0.2.11:80 -m nat
-  rvsctl dest add tcp 192.0.2.100:80 10.0.2.12 -m fullnat -w 3 -x 10000 -y 8000
-  rvsctl dest add udp '[2001:db8::100]:53' '[2001:db8:2::11]:53' -m tunnel")]
-    Add {
-        #[command(flatten)]
-        service: ServiceArgs,
-        /// The destination's address and port; without a port, the service's.
-        #[arg(value_name = "DEST", value_parser = words::dest)]
-        dest: DestArg,
-        /// How packets reach it.
-        #[arg(short, long, value_parser = words::method())]
-        method: Method,
-        /// Its share of new connections; 0: none, those that it has go on.
-        #[arg(short, long, value_name = "N", default_value_t = 1)]
-        #[arg(value_parser = clap::value_parser!(u32).range(0..=65_535))]
-        weight: u32,
-        /// Connections at which it gets no new ones; 0: no limit.
-        #[arg(short = 'x', long, visible_alias = "u-threshold", value_name = "N", default_value_t = 0)]
-        upper: u32,
-        /// Connections below which it gets new ones again; 0: three quarters of the upper threshold.
-        #[arg(short = 'y', long, visible_alias = "l-threshold", value_name = "N", default_value_t = 0)]
-        lower: u32,
-    },
-    /// Change a destination; what is not given stays as it is.
-    #[command(after_help = "\
-Examples:
-  rvsctl dest edit tcp 192.0.2.100:80 10.0.2.11:80 -w 0     # drain it
-  rvsctl dest edit tcp 192.0.2.100:80 10.0.2.11:80 -w 1     # and back
-
-Connections keep the method that they began with.")]
-    Edit {
-        #[command(flatten)]
-        service: ServiceArgs,
-        /// The destination's address and port; without a port, the service's.
-        #[arg(value_name = "DEST", value_parser = words::dest)]
-        dest: DestArg,
-        #[command(flatten)]
-        change: DestChange,
-    },
-    /// Delete a destination.
-    #[command(visible_aliases = ["rm", "delete"])]
-    #[command(after_help = "Examples:\n  rvsctl dest del tcp 192.0.2.100:80 10.0.2.11:80")]
-    Del {
-        #[command(flatten)]
-        service: ServiceArgs,
-        /// The destination's address and port; without a port, the service's.
-        #[arg(value_name = "DEST", value_parser = words::dest)]
-        dest: DestArg,
-    },
-}
-
-#[derive(Debug, Args)]
-#[group(required = true, multiple = true)]
-pub struct DestChange {
-    /// How packets reach it.
-    #[arg(short, long, value_parser = words::method())]
-    method: Option<Method>,
-    /// Its share of new connections; 0: none, those that it has go on.
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=65_535))]
-    weight: Option<u32>,
-    /// Connections at which it gets no new ones; 0: no limit.
-    #[arg(short = 'x', long, visible_alias = "u-threshold", value_name = "N")]
-    upper: Option<u32>,
-    /// Connections below which it gets new ones again; 0: three quarters of the upper threshold.
-    #[arg(short = 'y', long, visible_alias = "l-threshold", value_name = "N")]
-    lower: Option<u32>,
-}
-
-impl DestVerb {
-    pub fn action(self) -> Result<Action, Failure> {
-        match self {
-            DestVerb::List(service) => Action::ask(Request::DestList { service: service.key() }),
-            DestVerb::Add { service, dest, method, weight, upper, lower } => {
-                let service = service.key();
-                let key = dest.key(&service);
-                let dest = DestSpec {
-                    address: key.address,
-                    port: key.port,
-                    method,
-                    weight,
-                    upper_threshold: upper,
-                    lower_threshold: lower,
-                };
-                Action::ask(Request::DestAdd { service, dest })
-            }
-            DestVerb::Edit { service, dest, change: DestChange { method, weight, upper, lower } } => {
-                let service = service.key();
-                let edit = DestEdit { method, weight, upper_threshold: upper, lower_threshold: lower };
-                Action::ask(Request::DestEdit { service, dest: dest.key(&service), edit })
-            }
-            DestVerb::Del { service, dest } => {
-                let service = service.key();
-                Action::ask(Request::DestDelete { service, dest: dest.key(&service) })
             }
         }
     }

@@ -6,8 +6,7 @@ use crate::failure::one_line;
 
 /// What a command line asks, as the request that goes over the socket, and how the reply is shown.
 fn asked(line: &str) -> (String, View) {
-    let words = std::iter::once("rvsctl").chain(line.split_whitespace());
-    let cli = Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
+    let cli = parses(line).unwrap_or_else(|e| panic!("{line}: {e}"));
     match cli.noun.action() {
         Ok(Action::Ask { request, view }) => (serde_json::to_string(&request).unwrap(), view),
         other => panic!("{line}: {other:?}"),
@@ -16,8 +15,7 @@ fn asked(line: &str) -> (String, View) {
 
 /// The line on standard error about a command line that is wrong.
 fn refused(line: &str) -> String {
-    let words = std::iter::once("rvsctl").chain(line.split_whitespace());
-    match Cli::try_parse_from(words) {
+    match parses(line) {
         Err(error) => one_line(&error.to_string()),
         Ok(cli) => match cli.noun.action() {
             Err(Failure::Usage(message)) => message,
@@ -71,6 +69,48 @@ fn services_and_destinations() {
             "service edit tcp 192.0.2.100:80 --default-pool --default-table-size",
             format!(
                 r#"{{"op":"service_edit","service":{WEB},"edit":{{"maglev_table_size":null,"local_pool":null}}}}"#
+            ),
+        ),
+        (
+            "service add tcp 192.0.2.100:0 -s sh -p 600 -M 255.255.255.0",
+            r#"{"op":"service_add","service":{"protocol":"tcp","address":"192.0.2.100","port":0,"scheduler":"sh","persistence_timeout_s":600,"persistence_netmask":"255.255.255.0"}}"#.into(),
+        ),
+        (
+            "service add udp 192.0.2.100:5060 --persistent --pe sip -o",
+            r#"{"op":"service_add","service":{"protocol":"udp","address":"192.0.2.100","port":5060,"scheduler":"wlc","persistence_timeout_s":360,"persistence_engine":"sip","ops":true}}"#.into(),
+        ),
+        (
+            "service add fwmark 7 -s rr",
+            r#"{"op":"service_add","service":{"fwmark":7,"family":"ipv4","scheduler":"rr"}}"#.into(),
+        ),
+        (
+            "service add fwmark 4294967295 -6 -p 60 -M 64",
+            r#"{"op":"service_add","service":{"fwmark":4294967295,"family":"ipv6","scheduler":"wlc","persistence_timeout_s":60,"persistence_netmask":"64"}}"#.into(),
+        ),
+        (
+            "service edit fwmark 7 --ops -p 60",
+            r#"{"op":"service_edit","service":{"fwmark":7,"family":"ipv4"},"edit":{"persistence_timeout_s":60,"ops":true}}"#.into(),
+        ),
+        (
+            "service edit fwmark 7 --no-persistent --no-netmask --no-pe --no-ops",
+            r#"{"op":"service_edit","service":{"fwmark":7,"family":"ipv4"},"edit":{"persistence_timeout_s":null,"persistence_netmask":null,"persistence_engine":null,"ops":false}}"#.into(),
+        ),
+        ("service del fwmark 7 -6", r#"{"op":"service_delete","service":{"fwmark":7,"family":"ipv6"}}"#.into()),
+        ("service zero fwmark 7", r#"{"op":"service_zero","service":{"fwmark":7,"family":"ipv4"}}"#.into()),
+        (
+            "dest add fwmark 7 10.0.2.11 -m nat",
+            r#"{"op":"dest_add","service":{"fwmark":7,"family":"ipv4"},"dest":{"address":"10.0.2.11","port":0,"method":"nat","weight":1,"upper_threshold":0,"lower_threshold":0}}"#.into(),
+        ),
+        (
+            "dest add tcp 192.0.2.100:80 10.0.2.11 -m tunnel --tun-type gue --tun-port 6080 --tun-remcsum",
+            format!(
+                r#"{{"op":"dest_add","service":{WEB},"dest":{{"address":"10.0.2.11","port":80,"method":"tunnel","weight":1,"upper_threshold":0,"lower_threshold":0,"tunnel_type":"gue","tunnel_port":6080,"tunnel_checksum":"remcsum"}}}}"#
+            ),
+        ),
+        (
+            "dest edit tcp 192.0.2.100:80 10.0.2.11 --tun-type gre --tun-csum --no-tun-port",
+            format!(
+                r#"{{"op":"dest_edit","service":{WEB},"dest":{{"address":"10.0.2.11","port":80}},"edit":{{"tunnel_type":"gre","tunnel_port":null,"tunnel_checksum":"csum"}}}}"#
             ),
         ),
         ("service del tcp 192.0.2.100:80", format!(r#"{{"op":"service_delete","service":{WEB}}}"#)),
@@ -199,6 +239,22 @@ fn what_is_observed() {
         ("port ls", r#"{"op":"port_list"}"#.into(), View::Usual),
         ("config show", r#"{"op":"config_show"}"#.into(), View::Usual),
         ("config reload", r#"{"op":"config_reload"}"#.into(), View::Usual),
+        (
+            "conn count --service fwmark 7 -6",
+            r#"{"op":"conn_count","service":{"fwmark":7,"family":"ipv6"}}"#.into(),
+            View::Usual,
+        ),
+        ("sysctl list", r#"{"op":"sysctl_list"}"#.into(), View::Usual),
+        (
+            "sysctl get sloppy_tcp net.ipv4.vs.pmtu_disc",
+            r#"{"op":"sysctl_list","names":["sloppy_tcp","pmtu_disc"]}"#.into(),
+            View::Values,
+        ),
+        (
+            "sysctl set sloppy_tcp=1 net.ipv4.vs.sync_threshold='3 100'",
+            r#"{"op":"sysctl_set","values":[{"name":"sloppy_tcp","value":"1"},{"name":"sync_threshold","value":"3 100"}]}"#.into(),
+            View::Usual,
+        ),
     ];
     for (line, want, view) in cases {
         assert_eq!(asked(line), (want, view), "{line}");
@@ -221,7 +277,23 @@ fn mistakes_are_one_line_that_says_what_was_expected() {
             "services list",
             "unrecognized subcommand 'services'; tip: some similar subcommands exist: 'svc', 'service'",
         ),
-        ("service add sctp 192.0.2.1:80", "invalid value 'sctp' for '<PROTO>' [possible values: tcp, udp]"),
+        (
+            "service add sctp 192.0.2.1:80",
+            "invalid value 'sctp' for '<PROTO>' [possible values: tcp, udp, fwmark]",
+        ),
+        ("service add fwmark 0", "invalid value '0' for '<ADDR:PORT>': expected ADDR:PORT"),
+        ("service add fwmark 192.0.2.1:80", "expected a mark from 1 to 4294967295 after fwmark"),
+        ("service add tcp 7", "tcp 7: expected ADDR:PORT after tcp"),
+        ("service add tcp 192.0.2.1:80 -6", "-6 is for fwmark: an address has its family"),
+        ("service add tcp 192.0.2.1:80 -p 0", "0 is not in 1..=2678400"),
+        ("service add tcp 192.0.2.1:80 -p -M 129", "expected a mask such as"),
+        ("service edit tcp 192.0.2.1:80 -p --no-persistent", "cannot be used with"),
+        ("dest add tcp 192.0.2.1:80 10.0.0.1 -m tunnel --tun-port 0", "0 is not in 1..=65535"),
+        ("dest add tcp 192.0.2.1:80 10.0.0.1 -m tunnel --tun-csum --tun-nocsum", "cannot be used with"),
+        ("sysctl get sloppy", "invalid value 'sloppy' for '<NAME>...'"),
+        ("sysctl set sloppy=1", "there is no tunable `sloppy`"),
+        ("sysctl set sloppy_tcp", "expected NAME=VALUE"),
+        ("sysctl set sloppy_tcp=on", "sloppy_tcp: expected one number"),
         (
             "service add tcp 192.0.2.1",
             "invalid value '192.0.2.1' for '<ADDR:PORT>': expected ADDR:PORT, such as",
@@ -308,10 +380,24 @@ fn every_level_has_examples_that_parse() {
     assert!(examples > 50, "{examples}");
 }
 
-/// A shell's words: blanks part them, single quotes do not stay.
+/// A shell's words: blanks part them but between single quotes, which do not stay.
 fn parses(line: &str) -> Result<Cli, clap::Error> {
-    let line = line.split(['#', '|', '>', '&']).next().unwrap_or_default().replace('\'', "");
-    Cli::try_parse_from(std::iter::once("rvsctl").chain(line.split_whitespace()))
+    let line = line.split(['#', '|', '>', '&']).next().unwrap_or_default();
+    let mut words = vec![String::from("rvsctl")];
+    let mut fresh = true;
+    for (i, part) in line.split('\'').enumerate() {
+        for c in part.chars() {
+            let parts = i % 2 == 0 && c.is_whitespace();
+            if !parts && fresh {
+                words.push(String::new());
+            }
+            if !parts && let Some(word) = words.last_mut() {
+                word.push(c);
+            }
+            fresh = parts;
+        }
+    }
+    Cli::try_parse_from(words)
 }
 
 #[test]

@@ -3,29 +3,80 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use api::{DestKey, Method, ParseError, Protocol, Scheduler, SchedulerFlag, ServiceKey};
+use api::{
+    DestKey, Engine, Family, Method, ParseError, Protocol, Scheduler, SchedulerFlag, ServiceKey, TunnelType,
+};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-/// The two words that name a service.
+use crate::failure::Failure;
+
+/// The words that name a service.
 #[derive(Debug, Args)]
 pub struct ServiceArgs {
-    /// Transport.
-    #[arg(value_name = "PROTO", value_parser = protocol())]
-    pub protocol: Protocol,
-    /// The service's address and port: 192.0.2.100:80 or [2001:db8::100]:80.
-    #[arg(value_name = "ADDR:PORT", value_parser = endpoint)]
-    pub service: SocketAddr,
+    /// Transport, or fwmark.
+    #[arg(value_name = "PROTO", value_parser = service_kind())]
+    pub kind: ServiceKind,
+    /// The service's address and port: 192.0.2.100:80 or [2001:db8::100]:80; of fwmark, the mark.
+    #[arg(value_name = "ADDR:PORT", value_parser = service_rest)]
+    pub service: ServiceRest,
+    /// Of a mark: IPv6 packets.
+    #[arg(short = '6', long)]
+    pub ipv6: bool,
 }
 
 impl ServiceArgs {
-    pub fn key(&self) -> ServiceKey {
-        service_key(self.protocol, self.service)
+    pub fn key(&self) -> Result<ServiceKey, Failure> {
+        let usage = |message: &str| Err(Failure::Usage(format!("{message} (see --help)")));
+        match (self.kind, self.service) {
+            (ServiceKind::Protocol(_), _) if self.ipv6 => {
+                usage("-6 is for fwmark: an address has its family")
+            }
+            (ServiceKind::Protocol(protocol), ServiceRest::Endpoint(at)) => {
+                Ok(ServiceKey::Address { protocol, address: at.ip(), port: at.port() })
+            }
+            (ServiceKind::Mark, ServiceRest::Mark(fwmark)) => {
+                let family = if self.ipv6 { Family::Ipv6 } else { Family::Ipv4 };
+                Ok(ServiceKey::Mark { fwmark, family })
+            }
+            (ServiceKind::Protocol(protocol), ServiceRest::Mark(mark)) => {
+                usage(&format!("{protocol} {mark}: expected ADDR:PORT after {protocol}"))
+            }
+            (ServiceKind::Mark, ServiceRest::Endpoint(at)) => {
+                usage(&format!("fwmark {at}: expected a mark from 1 to 4294967295 after fwmark"))
+            }
+        }
     }
 }
 
-pub fn service_key(protocol: Protocol, service: SocketAddr) -> ServiceKey {
-    ServiceKey { protocol, address: service.ip(), port: service.port() }
+/// What tells the packets of a service: addresses of a protocol, or a mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceKind {
+    Protocol(Protocol),
+    Mark,
+}
+
+pub fn service_kind() -> impl TypedValueParser<Value = ServiceKind> {
+    let words = Protocol::WORDS.iter().copied().chain(["fwmark"]);
+    PossibleValuesParser::new(words).try_map(|word| match word.as_str() {
+        "fwmark" => Ok(ServiceKind::Mark),
+        word => word.parse().map(ServiceKind::Protocol),
+    })
+}
+
+/// What stands behind a [`ServiceKind`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceRest {
+    Endpoint(SocketAddr),
+    Mark(u32),
+}
+
+pub fn service_rest(word: &str) -> Result<ServiceRest, String> {
+    if let Some(mark) = word.parse().ok().filter(|mark| *mark != 0) {
+        return Ok(ServiceRest::Mark(mark));
+    }
+    let expected = "expected ADDR:PORT, such as `192.0.2.100:80` or `[2001:db8::100]:80`, or a mark";
+    word.parse().map(ServiceRest::Endpoint).map_err(|_| expected.into())
 }
 
 /// A destination's address, and its port unless that is the service's.
@@ -37,7 +88,7 @@ pub struct DestArg {
 
 impl DestArg {
     pub fn key(self, service: &ServiceKey) -> DestKey {
-        DestKey { address: self.address, port: self.port.unwrap_or(service.port) }
+        DestKey { address: self.address, port: self.port.unwrap_or(service.port()) }
     }
 }
 
@@ -53,11 +104,6 @@ pub fn dest(word: &str) -> Result<DestArg, String> {
     }
 }
 
-pub fn endpoint(word: &str) -> Result<SocketAddr, String> {
-    let expected = "expected ADDR:PORT, such as `192.0.2.100:80` or `[2001:db8::100]:80`";
-    word.parse().map_err(|_| expected.into())
-}
-
 pub fn address(word: &str) -> Result<IpAddr, String> {
     word.parse().map_err(|_| "expected an address such as `192.0.2.1` or `2001:db8::1`".into())
 }
@@ -67,8 +113,29 @@ pub fn word<T: FromStr<Err = ParseError>>(word: &str) -> Result<T, String> {
     word.parse().map_err(|e: ParseError| format!("expected {}", e.expected))
 }
 
-pub fn protocol() -> impl TypedValueParser<Value = Protocol> {
-    PossibleValuesParser::new(Protocol::WORDS.iter().copied()).try_map(|word| word.parse::<Protocol>())
+/// As long as ipvsadm takes: 31 days.
+pub fn persistence_timeout() -> impl TypedValueParser<Value = u32> {
+    clap::value_parser!(u32).range(1..=31 * 86_400)
+}
+
+pub fn engine() -> impl TypedValueParser<Value = Engine> {
+    let value = |engine: &Engine| {
+        PossibleValue::new(engine.as_str()).help(match engine {
+            Engine::Sip => "the Call-ID of SIP over UDP",
+        })
+    };
+    PossibleValuesParser::new(Engine::ALL.iter().map(value)).try_map(|word| word.parse::<Engine>())
+}
+
+pub fn tunnel_type() -> impl TypedValueParser<Value = TunnelType> {
+    let value = |kind: &TunnelType| {
+        PossibleValue::new(kind.as_str()).help(match kind {
+            TunnelType::Ipip => "an IP header",
+            TunnelType::Gre => "IP and GRE",
+            TunnelType::Gue => "IP, UDP and GUE",
+        })
+    };
+    PossibleValuesParser::new(TunnelType::ALL.iter().map(value)).try_map(|word| word.parse::<TunnelType>())
 }
 
 pub fn scheduler() -> impl TypedValueParser<Value = Scheduler> {
@@ -114,7 +181,7 @@ pub fn method() -> impl TypedValueParser<Value = Method> {
             Method::Dr => {
                 "direct routing: the server has the service's address and answers the client itself"
             }
-            Method::Tunnel => "IP in IP: as dr, for a server that is routers away",
+            Method::Tunnel => "as dr, but wrapped in another packet, for a server that is routers away",
         })
     };
     PossibleValuesParser::new(Method::ALL.iter().map(value)).try_map(|word| word.parse::<Method>())

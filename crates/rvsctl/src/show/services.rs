@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use api::{DestView, ServiceSpec, ServiceView, Traffic};
+use api::{DestView, ServiceSpec, ServiceView, Traffic, TunnelChecksum, TunnelType};
 
-use super::or_none;
+use super::{NONE, or_none};
 use crate::table::{Table, pairs};
 
 fn endpoint(dest: &DestView) -> SocketAddr {
@@ -13,18 +13,18 @@ fn endpoint(dest: &DestView) -> SocketAddr {
 
 /// `service list`: as `ipvsadm -Ln`.
 pub fn list(services: &[ServiceView]) -> String {
-    let mut table = Table::new(["Prot", "Service", "Scheduler", ">", ">", ">", "Pool"]);
+    let mut table = Table::new(["Prot", "Service", "Scheduler", ">", ">", ">", "Pool", "Flags"]);
     table.row(["  ->", "Destination", "Forward", "Weight", "Active", "Inactive"]);
     for service in services {
         let spec = &service.spec;
-        let at = SocketAddr::new(spec.address, spec.port).to_string();
+        let (prot, at) = (spec.key.kind(), spec.key.rest());
         let pool = spec.local_pool.as_deref().unwrap_or_default();
-        table.row([spec.protocol.as_str(), &at, &scheduler(spec), "", "", "", pool]);
+        table.row([prot, &at, &scheduler(spec), "", "", "", pool, &flags(spec)]);
         for dest in &service.destinations {
             table.row([
                 "  ->",
                 &endpoint(dest).to_string(),
-                dest.spec.method.as_str(),
+                &forward(dest),
                 &dest.spec.weight.to_string(),
                 &dest.active_connections.to_string(),
                 &dest.inactive_connections.to_string(),
@@ -42,6 +42,34 @@ fn scheduler(spec: &ServiceSpec) -> String {
     format!("{}{flags}{size}", spec.scheduler)
 }
 
+/// What is special about a service, as `ipvsadm` shows it.
+fn flags(spec: &ServiceSpec) -> String {
+    let mut flags = Vec::new();
+    if let Some(timeout) = spec.persistence_timeout_s {
+        flags.push(format!("persistent {timeout}"));
+        flags.extend(spec.persistence_netmask.map(|mask| format!("mask {mask}")));
+        flags.extend(spec.persistence_engine.map(|engine| format!("pe {engine}")));
+    }
+    flags.extend(spec.ops.then(|| "ops".to_owned()));
+    flags.join(" ")
+}
+
+/// How packets reach a destination: `nat`, `tunnel`, `tunnel gre csum`, `tunnel gue 6080`.
+fn forward(dest: &DestView) -> String {
+    let spec = &dest.spec;
+    let mut text = spec.method.to_string();
+    if spec.tunnel_type != TunnelType::default() {
+        text.push_str(&format!(" {}", spec.tunnel_type));
+    }
+    if let Some(port) = spec.tunnel_port {
+        text.push_str(&format!(" {port}"));
+    }
+    if spec.tunnel_checksum != TunnelChecksum::default() {
+        text.push_str(&format!(" {}", spec.tunnel_checksum));
+    }
+    text
+}
+
 /// `service show`: all that is known.
 pub fn details(services: &[ServiceView]) -> String {
     let one = |service: &ServiceView| {
@@ -50,6 +78,7 @@ pub fn details(services: &[ServiceView]) -> String {
             ("Service", spec.key().to_string()),
             ("Id", service.id.to_string()),
             ("Scheduler", scheduler(spec)),
+            ("Flags", Some(flags(spec)).filter(|flags| !flags.is_empty()).unwrap_or_else(|| NONE.to_owned())),
             ("Local pool", or_none(spec.local_pool.as_ref())),
             ("Connections", traffic.connections.to_string()),
             ("Packets in", traffic.packets_in.to_string()),
@@ -82,7 +111,7 @@ pub fn destinations(dests: &[DestView]) -> String {
         let (spec, traffic) = (&dest.spec, &dest.traffic);
         table.row([
             endpoint(dest).to_string(),
-            spec.method.to_string(),
+            forward(dest),
             spec.weight.to_string(),
             spec.upper_threshold.to_string(),
             spec.lower_threshold.to_string(),
@@ -110,10 +139,10 @@ pub fn traffic(services: &[ServiceView]) -> String {
         ">Bytes out",
     ]);
     table.row(["  ->", "Destination"]);
-    let row = |prot: &str, at: SocketAddr, traffic: &Traffic| {
+    let row = |prot: &str, at: String, traffic: &Traffic| {
         [
             prot.to_owned(),
-            at.to_string(),
+            at,
             traffic.connections.to_string(),
             traffic.packets_in.to_string(),
             traffic.packets_out.to_string(),
@@ -123,10 +152,9 @@ pub fn traffic(services: &[ServiceView]) -> String {
     };
     for service in services {
         let spec = &service.spec;
-        let at = SocketAddr::new(spec.address, spec.port);
-        table.row(row(spec.protocol.as_str(), at, &service.traffic));
+        table.row(row(spec.key.kind(), spec.key.rest(), &service.traffic));
         for dest in &service.destinations {
-            table.row(row("  ->", endpoint(dest), &dest.traffic));
+            table.row(row("  ->", endpoint(dest).to_string(), &dest.traffic));
         }
     }
     table.take()

@@ -50,7 +50,7 @@ const SERVICES: &str = concat!(
 #[test]
 fn services_are_listed_as_ipvsadm_does() {
     let want = "\
-Prot  Service              Scheduler                            Pool
+Prot  Service              Scheduler                            Pool  Flags
   ->  Destination          Forward    Weight  Active  Inactive
 tcp   192.0.2.100:80       wrr                                  lan
   ->  10.0.2.11:80         fullnat         1       3        12
@@ -59,6 +59,30 @@ udp   [2001:db8::100]:53   rr
   ->  [2001:db8:2::11]:53  tunnel          0       0         0
 ";
     check(SERVICES, View::Usual, want);
+}
+
+const SPECIAL: &str = concat!(
+    r#"{"services":[{"fwmark":7,"family":"ipv4","scheduler":"wlc","persistence_timeout_s":600,"persistence_netmask":"255.255.255.0","id":0,"#,
+    r#""traffic":{"connections":0,"packets_in":0,"packets_out":0,"bytes_in":0,"bytes_out":0},"destinations":["#,
+    r#"{"address":"10.0.2.11","port":0,"method":"dr","weight":1,"upper_threshold":0,"lower_threshold":0,"id":0,"#,
+    r#""traffic":{"connections":0,"packets_in":0,"packets_out":0,"bytes_in":0,"bytes_out":0},"active_connections":0,"inactive_connections":0},"#,
+    r#"{"address":"10.0.2.12","port":0,"method":"tunnel","weight":1,"upper_threshold":0,"lower_threshold":0,"tunnel_type":"gue","tunnel_port":6080,"tunnel_checksum":"csum","id":1,"#,
+    r#""traffic":{"connections":0,"packets_in":0,"packets_out":0,"bytes_in":0,"bytes_out":0},"active_connections":0,"inactive_connections":0}]},"#,
+    r#"{"protocol":"udp","address":"192.0.2.100","port":5060,"scheduler":"mh","scheduler_flags":["port"],"persistence_timeout_s":60,"persistence_engine":"sip","ops":true,"id":1,"#,
+    r#""traffic":{"connections":0,"packets_in":0,"packets_out":0,"bytes_in":0,"bytes_out":0},"destinations":[]}]}"#
+);
+
+#[test]
+fn what_is_special_about_a_service_is_in_its_line() {
+    let want = "\
+Prot    Service           Scheduler                                       Pool  Flags
+  ->    Destination       Forward               Weight  Active  Inactive
+fwmark  7                 wlc                                                   persistent 600 mask 255.255.255.0
+  ->    10.0.2.11:0       dr                         1       0         0
+  ->    10.0.2.12:0       tunnel gue 6080 csum       1       0         0
+udp     192.0.2.100:5060  mh (port)                                             persistent 60 pe sip ops
+";
+    check(SPECIAL, View::Usual, want);
 }
 
 #[test]
@@ -84,6 +108,7 @@ fn one_service_is_shown_whole() {
 Service      tcp 192.0.2.100:80
 Id           0
 Scheduler    wrr
+Flags        -
 Local pool   lan
 Connections  1500
 Packets in   9000
@@ -294,6 +319,30 @@ Dropped           4
 Lost to host      2
 Lost from host    1
 ",
+    );
+}
+
+#[test]
+fn tunables() {
+    let json = concat!(
+        r#"{"sysctls":[{"name":"conntrack","value":"0","default":"0","range":"0 or 1","help":"Connection tracking of the host follows.","without_effect":"rvs has no connection tracking"},"#,
+        r#"{"name":"secure_tcp","value":"1","default":"0","range":"0 to 3","help":"Stricter TCP states: 0 never, 1 or 2 when room is short, 3 always."},"#,
+        r#"{"name":"sync_threshold","value":"3 50","default":"3 50","range":"a threshold and a larger period","help":"A connection is synchronised at so many packets, and again after each period of packets."}]}"#
+    );
+    check(
+        json,
+        View::Usual,
+        "\
+Name            Value  Default  Range                            What it does
+conntrack           0        0  0 or 1                           Nothing: rvs has no connection tracking.
+secure_tcp          1        0  0 to 3                           Stricter TCP states: 0 never, 1 or 2 when room is short, 3 always.
+sync_threshold   3 50     3 50  a threshold and a larger period  A connection is synchronised at so many packets, and again after each period of packets.
+",
+    );
+    let Reply::Sysctls(all) = reply(json) else { panic!("sysctls") };
+    assert_eq!(
+        text(&Reply::Sysctls(all), View::Values),
+        "conntrack = 0\nsecure_tcp = 1\nsync_threshold = 3 50\n"
     );
 }
 

@@ -103,7 +103,7 @@ fn of_service(director: &Director, protocol: &str, service: SocketAddr) -> Resul
 
 fn tcp_service(director: &Director, target: SocketAddr) -> Result<api::ServiceView> {
     let wanted = |service: &api::ServiceView| {
-        service.spec.protocol.as_str() == "tcp" && service.spec.address == target.ip()
+        service.spec.key.kind() == "tcp" && service.spec.key.address() == Some(target.ip())
     };
     director
         .ctl

@@ -170,7 +170,7 @@ impl Connection {
 
 fn wait_for_service(director: &Director, wanted: &str) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(5);
-    let is_it = |service: &api::ServiceView| endpoint(service.spec.address, service.spec.port) == wanted;
+    let is_it = |service: &api::ServiceView| service.spec.key.rest() == wanted;
     while !director.ctl.services()?.iter().any(is_it) {
         if Instant::now() > deadline {
             return Err(Error::new(format!("the service {wanted} does not appear")));

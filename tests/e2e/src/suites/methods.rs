@@ -94,7 +94,7 @@ pub(crate) fn exercise(topology: &Topology, method: Method, family: Family) -> R
 fn check_counters(director: &crate::Director) -> Result<()> {
     for service in director.ctl.services()? {
         let (spec, traffic) = (&service.spec, service.traffic);
-        let name = format!("{} {}:{}", spec.protocol, spec.address, spec.port);
+        let name = spec.key.to_string();
         let replies_pass = service
             .destinations
             .iter()

@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use api::{DestSpec, Method, Scheduler, SchedulerFlag, ServiceSpec, Severity};
+use api::{DestSpec, Family, Method, Scheduler, SchedulerFlag, ServiceSpec, Severity};
 
+use super::faults::{destination_faults, service_faults};
 use super::network::pool_with;
 use super::{Checker, is_usable};
 use crate::config::model::{Config, Pool, Service};
@@ -21,7 +22,7 @@ struct Own {
 impl Own {
     fn of(config: &Config) -> Own {
         let addresses = config.addresses.iter().map(|a| a.cidr.address).collect();
-        Own { addresses, vips: config.services.iter().map(|s| s.spec.address).collect() }
+        Own { addresses, vips: config.services.iter().filter_map(|s| s.spec.key.address()).collect() }
     }
 }
 
@@ -44,21 +45,22 @@ impl Checker<'_> {
             if is_known && good {
                 continue;
             }
-            let had_address =
-                before.as_ref().is_some_and(|before| before.addresses.contains(&service.spec.address));
-            if !is_known || had_address {
-                self.service_without_address(i, service, &own);
+            if let Some(address) = key.address() {
+                let had_address = before.as_ref().is_some_and(|before| before.addresses.contains(&address));
+                if !is_known || had_address {
+                    self.service_without_address(i, service, address, &own);
+                }
             }
             if !is_known {
                 self.scheduler(place, &format!("service {key}"), &service.spec);
+                self.without_persistence(place, &service.spec);
             }
             self.service(i, service, &own);
         }
     }
 
     /// A service that no packet reaches is legal: its address may come later, or be the host's at times.
-    fn service_without_address(&mut self, index: usize, service: &Service, own: &Own) {
-        let address = service.spec.address;
+    fn service_without_address(&mut self, index: usize, service: &Service, address: IpAddr, own: &Own) {
         if own.addresses.contains(&address)
             || !is_usable(address)
             || pool_with(self.config, address).is_some()
@@ -79,18 +81,18 @@ impl Checker<'_> {
     fn service(&mut self, index: usize, service: &Service, own: &Own) {
         let spec = &service.spec;
         let (place, subject) = (Place::item("service", index), format!("service {}", spec.key()));
-        let address = spec.address;
         let invalid = IssueKind::Invalid;
-        if !is_usable(address) {
-            let message = format!("found {address}, expected a unicast address that is not loopback");
-            self.error(invalid, place.key("address"), subject.clone(), message);
-        } else if let Some(pool) = pool_with(self.config, address) {
-            let message = format!("found {address}, which is an address of local pool \"{}\"", pool.name);
-            self.error(invalid, place.key("address"), subject.clone(), message);
+        if let Some(address) = spec.key.address() {
+            if !is_usable(address) {
+                let message = format!("found {address}, expected a unicast address that is not loopback");
+                self.error(invalid, place.key("address"), subject.clone(), message);
+            } else if let Some(pool) = pool_with(self.config, address) {
+                let message = format!("found {address}, which is an address of local pool \"{}\"", pool.name);
+                self.error(invalid, place.key("address"), subject.clone(), message);
+            }
         }
-        if spec.port == 0 {
-            let message = "found port 0, expected 1 to 65535".to_owned();
-            self.error(invalid, place.key("port"), subject.clone(), message);
+        for (key, message) in service_faults(self.config, service) {
+            self.error(invalid, place.key(key), subject.clone(), message);
         }
         let pools = self.config.pools.iter().map(|p| p.name.as_str());
         let unknown = spec.local_pool.as_ref().and_then(|name| self.unknown("local pool", name, pools));
@@ -105,6 +107,30 @@ impl Checker<'_> {
                 self.error(IssueKind::Exists, place, subject.clone(), message);
             }
             self.destination(place, service, dest, own);
+        }
+    }
+
+    fn warn(&mut self, place: Place, subject: &str, message: String) {
+        self.issues.push(Issue {
+            severity: Severity::Warning,
+            place,
+            subject: subject.to_owned(),
+            kind: IssueKind::Invalid,
+            message,
+        });
+    }
+
+    /// What only persistence goes by, where there is none: the kernel ignores it too.
+    fn without_persistence(&mut self, place: Place, spec: &ServiceSpec) {
+        if spec.persistence_timeout_s.is_some() {
+            return;
+        }
+        let subject = format!("service {}", spec.key);
+        let netmask = spec.persistence_netmask.map(|mask| ("persistence_netmask", mask.to_string()));
+        let engine = spec.persistence_engine.map(|engine| ("persistence_engine", engine.to_string()));
+        for (key, found) in netmask.into_iter().chain(engine) {
+            let message = format!("found {found} without persistence_timeout_s: it has no effect");
+            self.warn(place.key(key), &subject, message);
         }
     }
 
@@ -124,13 +150,8 @@ impl Checker<'_> {
         let ignored = spec.scheduler_flags.iter().filter(|flag| !uses(flag)).map(|flag| flag.as_str());
         let ignored = ignored.collect::<Vec<_>>().join(", ");
         if !ignored.is_empty() {
-            self.issues.push(Issue {
-                severity: Severity::Warning,
-                place: place.key("scheduler_flags"),
-                subject: subject.to_owned(),
-                kind: IssueKind::Invalid,
-                message: format!("found {ignored}, which {} ignores", spec.scheduler),
-            });
+            let message = format!("found {ignored}, which {} ignores", spec.scheduler);
+            self.warn(place.key("scheduler_flags"), subject, message);
         }
     }
 
@@ -143,10 +164,10 @@ impl Checker<'_> {
             );
             self.error(IssueKind::Invalid, place.key("address"), subject_of(service, dest), message);
         }
-        for (key, message) in destination_faults(spec.address, spec.port, dest) {
+        for (key, message) in destination_faults(spec, dest) {
             self.error(IssueKind::Invalid, place.key(key), subject_of(service, dest), message);
         }
-        if dest.method != Method::Fullnat || dest.address.is_ipv4() != spec.address.is_ipv4() {
+        if dest.method != Method::Fullnat || Family::of(dest.address) != spec.key.family() {
             return;
         }
         let fault = match pool_of(self.config, service) {
@@ -180,42 +201,6 @@ impl Checker<'_> {
 
 fn subject_of(service: &Service, dest: &DestSpec) -> String {
     format!("destination {} of {}", dest.key(), service.spec.key())
-}
-
-/// What is wrong with a destination by itself: the key and the message.
-fn destination_faults(service: IpAddr, service_port: u16, dest: &DestSpec) -> Vec<(&'static str, String)> {
-    let mut faults = Vec::new();
-    if !is_usable(dest.address) {
-        faults.push((
-            "address",
-            format!("found {}, expected a unicast address that is not loopback", dest.address),
-        ));
-    } else if dest.address.is_ipv4() != service.is_ipv4() && dest.method != Method::Tunnel {
-        let method = dest.method;
-        let message =
-            format!("found {} with {method}, expected the service's family: only tunnel mixes", dest.address);
-        faults.push(("address", message));
-    }
-    if dest.port == 0 {
-        faults.push(("port", "found port 0, expected 1 to 65535".to_owned()));
-    } else if dest.port != service_port && matches!(dest.method, Method::Dr | Method::Tunnel) {
-        let (port, method) = (dest.port, dest.method);
-        faults.push((
-            "port",
-            format!("found {port}, expected the service's port {service_port}: {method} changes no port"),
-        ));
-    }
-    if dest.weight > 65_535 {
-        faults.push(("weight", format!("found {}, expected an integer from 0 to 65535", dest.weight)));
-    }
-    if dest.lower_threshold > dest.upper_threshold {
-        let message = format!(
-            "found {}, expected at most upper_threshold = {}",
-            dest.lower_threshold, dest.upper_threshold
-        );
-        faults.push(("lower_threshold", message));
-    }
-    faults
 }
 
 /// Which pool a service's FULLNAT connections leave from.
