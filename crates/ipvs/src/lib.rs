@@ -8,8 +8,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod app;
 mod connection;
 mod director;
+#[cfg_attr(not(test), expect(dead_code, reason = "persistence comes first"))]
+mod engine;
 mod hooks;
 mod icmp;
 mod input;
@@ -33,6 +36,7 @@ mod xmit;
 
 use conntab::siphash;
 
+pub use app::{HELPER_PORTS_MAX, Helper, Helpers};
 pub use conntab::BuildError;
 pub use director::{Cursor, Director};
 pub use limits::Limits;

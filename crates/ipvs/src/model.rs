@@ -12,7 +12,7 @@ use wire::Family;
 pub use wire::tunnel::Tunnel;
 pub use wire::tunnel::gue::Checksum as GueChecksum;
 
-use crate::Protocol;
+use crate::{Helpers, Protocol};
 
 /// A virtual service: index into every array that is kept per service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -279,6 +279,8 @@ pub struct Service {
     pub one_packet: bool,
     /// What persistence goes by instead of the client's address.
     pub engine: Option<Engine>,
+    /// Which of its connections have a helper, if both directions of them pass here [ip_vs_app].
+    pub helpers: Helpers,
     /// In order of adding; the kernel's list, which schedulers walk, is the reverse.
     pub dests: Box<[Dest]>,
     /// Grows with every change to the service or one of its destinations.
@@ -297,6 +299,7 @@ impl Service {
             persistence: None,
             one_packet: false,
             engine: None,
+            helpers: Helpers::NONE,
             dests: Box::new([]),
             epoch: 0,
         }

@@ -33,6 +33,7 @@ pub mod protocol;
 pub mod proxy;
 pub mod rewrite;
 pub mod sctp;
+pub mod splice;
 pub mod sync;
 pub mod tcp;
 pub mod testing;

@@ -6,6 +6,8 @@ use crate::info::PacketInfo;
 
 /// Length of a header without options, in bytes.
 pub const HEADER_LEN: usize = 20;
+/// Length of the longest header, in bytes.
+pub const MAX_HEADER_LEN: usize = 60;
 
 /// Flag: no more data from the sender.
 pub const FIN: u8 = 0x01;
@@ -26,6 +28,9 @@ pub const OPTION_END: u8 = 0;
 pub const OPTION_NOP: u8 = 1;
 /// Option: maximum segment size.
 pub const OPTION_MSS: u8 = 2;
+
+/// Option: selective acknowledgement.
+pub const OPTION_SACK: u8 = 5;
 
 /// Source port.
 #[inline]
@@ -170,6 +175,25 @@ pub fn clamp_mss(tcp: &mut [u8], max: u16) {
     apply(tcp, Delta::default().u16(swap(old), swap(max)));
 }
 
+/// Changes both edges of every block of bytes that is selectively acknowledged (RFC 2018); the checksum follows.
+pub fn map_sack(tcp: &mut [u8], edges: impl Fn(u32, u32) -> (u32, u32)) {
+    let Some(sack) = options(tcp).find(|option| option.kind == OPTION_SACK) else { return };
+    // A header has at most 60 bytes, so that four blocks fit. Compared as a whole, since options may stand at odd places.
+    let mut before = [0; MAX_HEADER_LEN];
+    let len = header_len(tcp).min(tcp.len());
+    let Some(before) = before.get_mut(..len) else { return };
+    before.copy_from_slice(&tcp[..len]);
+    for at in (sack.at + 2..sack.at + sack.len).step_by(8) {
+        if at + 8 <= sack.at + sack.len {
+            let (from, to) = edges(get_u32(tcp, at), get_u32(tcp, at + 4));
+            put_u32(tcp, at, from);
+            put_u32(tcp, at + 4, to);
+        }
+    }
+    let delta = Delta::default().bytes(before, &tcp[..len]);
+    apply(tcp, delta);
+}
+
 /// What a new header without options says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Header {
@@ -260,6 +284,39 @@ mod tests {
             assert_eq!(mss(info.upper(&frame)), want, "{name}");
             assert_eq!(verify_checksums(&frame), Ok(()), "{name}");
         }
+    }
+
+    #[test]
+    fn blocks_are_changed_wherever_they_stand() {
+        let block = |from: u32, to: u32| [from.to_be_bytes(), to.to_be_bytes()].concat();
+        let blocks = |blocks: &[(u32, u32)], padding: &[u8], len: u8| {
+            let blocks: Vec<u8> = blocks.iter().flat_map(|(from, to)| block(*from, *to)).collect();
+            let mut option = [padding, &[OPTION_SACK, len], &blocks].concat();
+            option.resize(option.len().next_multiple_of(4), 0);
+            option
+        };
+        for (name, padding, len, before, after) in [
+            ("one", &[1, 1][..], 10, &[(5102, 5112)][..], &[(5100, 5110)][..]),
+            ("odd place", &[1], 10, &[(5102, 5112)], &[(5100, 5110)]),
+            (
+                "three",
+                &[1, 1],
+                26,
+                &[(10, 20), (u32::MAX, 1), (0, 0)],
+                &[(8, 18), (u32::MAX - 2, u32::MAX), (u32::MAX - 1, u32::MAX - 1)],
+            ),
+            ("cut off", &[1, 1], 9, &[(10, 20)], &[(10, 20)]),
+            ("behind the header", &[1, 1], 40, &[(10, 20)], &[(10, 20)]),
+        ] {
+            let mut frame = syn(&blocks(before, padding, len));
+            let info = info(&frame);
+            map_sack(info.upper_mut(&mut frame), |from, to| (from.wrapping_sub(2), to.wrapping_sub(2)));
+            assert_eq!(frame[..], syn(&blocks(after, padding, len))[..], "{name}");
+        }
+        let plain = syn(&[]);
+        let mut frame = plain.clone();
+        map_sack(info(&plain).upper_mut(&mut frame), |_, _| (0, 0));
+        assert_eq!(frame, plain);
     }
 
     #[test]

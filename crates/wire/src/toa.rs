@@ -15,8 +15,6 @@ use crate::{protocol, tcp};
 
 /// Number of the option.
 pub const OPTION: u8 = 254;
-/// The longest header that TCP can have, in bytes.
-const MAX_HEADER_LEN: usize = 60;
 
 /// What the option adds to a segment, in bytes: 8 for an IPv4 client, 20 for an IPv6 client.
 pub const fn overhead(client: &SocketAddr) -> usize {
@@ -31,7 +29,7 @@ pub fn find(tcp: &[u8]) -> Option<SocketAddr> {
 
 /// Whether the option fits beside those that a segment has.
 pub fn fits(tcp: &[u8], client: &SocketAddr) -> bool {
-    tcp::header_len(tcp) + overhead(client) <= MAX_HEADER_LEN
+    tcp::header_len(tcp) + overhead(client) <= tcp::MAX_HEADER_LEN
 }
 
 /// Puts the option in front of the others; lengths and checksums follow, a wrong checksum stays wrong. Returns what the segment
