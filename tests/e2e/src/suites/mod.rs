@@ -17,6 +17,7 @@ mod onearm;
 mod ping;
 mod pmtu;
 mod stop;
+mod tap;
 mod udp;
 mod vlan;
 mod workers;
@@ -38,6 +39,7 @@ pub(crate) const ALL: &[Suite] = &[
         what: "1, 2 and 4 workers, one queue and many: one connection a flow",
         run: workers::run,
     },
+    Suite { name: "tap", what: "ports over TAPs of 2 and 4 queues", run: tap::run },
     Suite {
         name: "ping",
         what: "VIPs answer; a changed MAC and a forgotten neighbour go unnoticed",

@@ -11,6 +11,8 @@ use crate::{Context, exchange};
 /// The MTU of the route to the servers where packets are not wrapped.
 const NARROW: u16 = 1400;
 const UPLOAD_BYTES: usize = 2 << 20;
+/// Those whose packets go to the server as they are, or with other addresses, but no longer than they came.
+const UNWRAPPED: [Method; 3] = [Method::Nat, Method::Fullnat, Method::Dr];
 
 pub(crate) fn run(context: &Context) -> Result<()> {
     let plan =
@@ -40,13 +42,13 @@ fn paths(context: &Context, topology: &Topology, workers: u16) -> Result<()> {
         }
         Ok(())
     })?;
-    let mut config = services(&[Method::Nat, Method::Fullnat]);
+    let mut config = services(&UNWRAPPED);
     for family in Family::ALL {
         let (server, len) = (address::server(family, 1), family.host_len());
         config.extra += &format!("[[route]]\nto = \"{server}/{len}\"\ninterface = \"lan\"\nmtu = {NARROW}\n");
     }
     context.with_director(topology, &config, |_| {
-        for method in [Method::Nat, Method::Fullnat] {
+        for method in UNWRAPPED {
             for family in Family::ALL {
                 let name = format!("{} {} with {workers} worker(s)", method.name(), family.name());
                 context.step(name, || narrow(topology, method, family, NARROW))?;

@@ -16,7 +16,7 @@ const SERVERS: u8 = 3;
 const FLOWS: u16 = 96;
 const FIRST_PORT: u16 = 20_000;
 /// Both ways lead through the director, so that each flow's replies have to find its worker.
-const METHODS: [Method; 2] = [Method::Fullnat, Method::Nat];
+pub(crate) const METHODS: [Method; 2] = [Method::Fullnat, Method::Nat];
 
 pub(crate) fn run(context: &Context) -> Result<()> {
     // (workers, receive queues of each port)
@@ -39,7 +39,7 @@ pub(crate) fn run(context: &Context) -> Result<()> {
     Ok(())
 }
 
-fn exercise(topology: &Topology, director: &Director, workers: u16) -> Result<()> {
+pub(crate) fn exercise(topology: &Topology, director: &Director, workers: u16) -> Result<()> {
     let (lost, kept) = topology.client.enter(|| -> Result<_> {
         let before = exchange::lost()?;
         let mut kept = Vec::new();

@@ -1,0 +1,92 @@
+//! Ports that are TAPs of several queues: DPDK's `net_tap`, the other end of which the kernel bridges to clients and
+//! servers. The kernel spreads what it sends over the queues, and sends a flow to the queue that it last came from.
+
+use lab::address::Family;
+use lab::topology::{LAN, WAN};
+use lab::{Error, Plan, Result, Topology, Wiring, echo};
+
+use super::workers;
+use crate::config::{Config, Port, Service};
+use crate::{Context, Director};
+
+const SERVERS: u8 = 3;
+/// A port of the configuration, the interface that rvsd makes for it, and the device that leads on.
+const PORTS: [(&str, &str, &str); 2] = [("wan", "tapwan", WAN), ("lan", "taplan", LAN)];
+
+pub(crate) fn run(context: &Context) -> Result<()> {
+    for count in [2, 4] {
+        let plan = Plan { nginx: false, servers: SERVERS, queues: count, ..Plan::default() };
+        let topology = Topology::build(plan)?;
+        bridges(&topology)?;
+        let mut config = Config::new(Wiring::TwoArm, count, 1);
+        config.ports = (10..).zip(PORTS).map(|(index, port)| tap(port, index)).collect();
+        for method in workers::METHODS {
+            for family in Family::ALL {
+                for protocol in ["tcp", "udp"] {
+                    config = config.with(Service::new(protocol, method, family, echo::ECHO_PORT, SERVERS));
+                }
+            }
+        }
+        context.with_director(&topology, &config, |director| {
+            join(&topology)?;
+            let name = format!("{count} workers, {count} queues a port");
+            context.step(name, || {
+                workers::exercise(&topology, director, count)?;
+                every_queue_received(director, count)
+            })
+        })?;
+    }
+    Ok(())
+}
+
+/// Without exception TAP: the host has nothing to do here.
+fn tap((name, interface, _): (&str, &str, &str), index: u32) -> Port {
+    Port {
+        name: name.to_owned(),
+        device: format!("net_tap{index},iface={interface}"),
+        mtu: 1500,
+        exception: None,
+        rx_queues: None,
+    }
+}
+
+/// A bridge for each port, with the device that leads on already in it.
+fn bridges(topology: &Topology) -> Result<()> {
+    let director = &topology.director;
+    director.sysctl(&[("ipv6.conf.default.disable_ipv6", "1")])?;
+    for (name, _, device) in PORTS {
+        director.ip([
+            format!("link add name br{name} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"),
+            format!("link set {device} master br{name}"),
+            format!("link set br{name} arp off"),
+            format!("link set br{name} up"),
+        ])?;
+    }
+    Ok(())
+}
+
+/// Puts the interfaces that rvsd made into the bridges. Both ends of a TAP have the same hardware address; the kernel's
+/// must get another one, or the bridge takes for itself what is rvsd's.
+fn join(topology: &Topology) -> Result<()> {
+    for (number, (name, interface, _)) in PORTS.into_iter().enumerate() {
+        topology.director.ip([
+            format!("link set {interface} address 02:00:00:00:03:{number:02x}"),
+            format!("link set {interface} master br{name}"),
+            format!("link set {interface} up"),
+        ])?;
+    }
+    Ok(())
+}
+
+fn every_queue_received(director: &Director, count: u16) -> Result<()> {
+    for port in director.ctl.ports()? {
+        if (port.rx_queues, port.tx_queues) != (count, count) {
+            return Err(Error::new(format!("{count} queues each way were expected: {port:?}")));
+        }
+    }
+    // A worker has one queue of each port.
+    match director.ctl.workers()?.iter().find(|worker| worker.packets.rx == 0) {
+        None => Ok(()),
+        Some(worker) => Err(Error::new(format!("worker {} received nothing from its queues", worker.id))),
+    }
+}
