@@ -42,13 +42,9 @@ pub(crate) fn check_cpus(workers: &[Option<usize>]) -> Result<(), PlaneError> {
     }
 }
 
+/// A name that no one gives to a port of his own.
 fn tap_device(port: usize) -> String {
-    format!("net_tap{port}")
-}
-
-/// The device without its options.
-fn device_name(device: &str) -> &str {
-    device.split(',').next().unwrap_or(device)
+    format!("net_tap_host{port}")
 }
 
 pub(crate) fn make_pool(eal: &'static Eal, config: &PlaneConfig) -> Result<Mempool, PlaneError> {
@@ -91,14 +87,14 @@ fn open_port(
     pool: &Mempool,
 ) -> Result<Port, PlaneError> {
     let workers = config.workers.len() as u16;
-    let idle = Port::by_device_name(eal, device_name(&setup.device))?;
-    let most_tx = idle.info().max_tx_queues;
-    if most_tx == 0 {
+    let idle = Port::by_device_name(eal, &dpdk::device_name(&setup.device))?;
+    if idle.info().max_tx_queues == 0 {
         return Err(PlaneError::NoTxQueue { port: setup.name.clone(), needed: workers });
     }
+    let rx_queues = setup.rx_queues.unwrap_or_else(|| idle.info().rx_queues_for(workers));
     let port = PortConfig {
-        rx_queues: setup.rx_queues.unwrap_or_else(|| idle.info().rx_queues_for(workers)),
-        tx_queues: workers.min(most_tx),
+        rx_queues,
+        tx_queues: idle.info().tx_queues_for(workers, rx_queues),
         rx_descriptors: setup.rx_descriptors,
         tx_descriptors: setup.tx_descriptors,
         mtu: setup.mtu,

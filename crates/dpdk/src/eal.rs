@@ -165,14 +165,14 @@ impl Eal {
         }
         start(&config.arguments(memory_mode, &cpus))?;
         for device in &config.devices {
-            let name = port_name(device);
+            let name = device_name(device);
             if port_of(&name).is_none() {
                 // SAFETY: EAL runs, nothing stands on it yet. Its own state is of no use any more if this fails too.
                 unsafe { sys::rte_eal_cleanup() };
                 return Err(EalError::DeviceMissing { device: name });
             }
         }
-        let devices = config.devices.iter().map(|device| port_name(device)).collect();
+        let devices = config.devices.iter().map(|device| device_name(device)).collect();
         Ok(EAL.get_or_init(|| Self { memory_mode, devices, state: Mutex::default() }))
     }
 
@@ -346,7 +346,7 @@ impl EalConfig {
         }
         let mut seen = BTreeSet::new();
         for device in &self.devices {
-            let name = port_name(device);
+            let name = device_name(device);
             if !seen.insert(name.clone()) {
                 return Err(EalError::DeviceTwice { device: name });
             }
@@ -413,13 +413,13 @@ impl EalConfig {
     }
 }
 
-/// The name that a device's port gets: the device without its options.
-fn port_name(device: &str) -> String {
+/// A device without its options, in DPDK's spelling: the name that its port gets.
+pub fn device_name(device: &str) -> String {
     pci_address(device).unwrap_or_else(|| device.split(',').next().unwrap_or_default().to_owned())
 }
 
 /// The full PCI address that a device begins with (`03:00.0` is short for `0000:03:00.0`), in DPDK's spelling.
-fn pci_address(device: &str) -> Option<String> {
+pub fn pci_address(device: &str) -> Option<String> {
     let address = device.split(',').next()?;
     let (slot, function) = address.rsplit_once('.')?;
     let parts: Vec<_> = slot.split(':').collect();

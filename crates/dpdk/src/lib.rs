@@ -22,7 +22,7 @@ pub mod thread;
 
 pub use burst::{BURST, Burst, Drain, MAX_BURST};
 pub use clock::Clock;
-pub use eal::{Eal, EalConfig, EalError, Hugepages, LogLevel, MemoryMode};
+pub use eal::{Eal, EalConfig, EalError, Hugepages, LogLevel, MemoryMode, device_name, pci_address};
 pub use error::{Errno, NameError};
 pub use mbuf::{L4Checksum, Mbuf, RxChecksum, TxChecksum};
 pub use mempool::{Mempool, MempoolError};

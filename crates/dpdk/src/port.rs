@@ -333,7 +333,8 @@ impl Claim {
             min_mtu: raw.min_mtu,
             max_mtu: raw.max_mtu,
             offloads: abilities(raw),
-        })
+        }
+        .without_boasts())
     }
 
     /// Before the port starts: what the kernel makes of a TAP's address, it makes when the TAP comes up.

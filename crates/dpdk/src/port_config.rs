@@ -81,6 +81,21 @@ impl PortInfo {
             workers.min(self.max_rx_queues)
         }
     }
+
+    /// Transmit queues to have for so many workers and receive queues: one each, as far as the device goes, or as many as
+    /// receive queues where the driver has them in pairs.
+    pub fn tx_queues_for(&self, workers: u16, rx_queues: u16) -> u16 {
+        if IN_PAIRS.contains(&self.driver.as_str()) { rx_queues } else { workers.min(self.max_tx_queues) }
+    }
+
+    /// Corrects what a driver says of itself and cannot keep.
+    pub(crate) fn without_boasts(mut self) -> Self {
+        if let Some((_, most)) = QUEUES_AT_MOST.iter().find(|(driver, _)| *driver == self.driver) {
+            self.max_rx_queues = self.max_rx_queues.min(*most);
+            self.max_tx_queues = self.max_tx_queues.min(*most);
+        }
+        self
+    }
 }
 
 /// Bytes that frames have beside the IP packet: Ethernet, two VLAN tags, checksum.
@@ -102,6 +117,14 @@ pub(crate) fn descriptor_limits(raw: &sys::rte_eth_desc_lim, preferred: u16) -> 
 /// which nobody polls would be lost without a trace.
 const SPREADS_OVER_ALL: &[&str] = &["net_af_packet"];
 
+/// Drivers that want as many transmit queues as receive queues.
+const IN_PAIRS: &[&str] = &["net_tap"];
+
+/// Drivers that say that they have more queues each way than they can have. net_tap tells secondary processes the file
+/// descriptors of all its queues in one message, which has room for 8 (RTE_MP_MAX_FD_NUM); with more it writes on behind
+/// the message's end.
+const QUEUES_AT_MOST: &[(&str, u16)] = &[("net_tap", 4)];
+
 /// The numbers of descriptors, if the port can do what the configuration asks for.
 pub(crate) fn check(config: &PortConfig, info: &PortInfo) -> Result<(u16, u16), PortError> {
     let port = &config.name;
@@ -115,6 +138,11 @@ pub(crate) fn check(config: &PortConfig, info: &PortInfo) -> Result<(u16, u16), 
             all: info.max_rx_queues,
             driver,
         });
+    }
+    if IN_PAIRS.contains(&info.driver.as_str()) && config.rx_queues != config.tx_queues {
+        let (rx, port) = (config.rx_queues.into(), port.clone());
+        let (option, value) = ("tx_queues", config.tx_queues.into());
+        return Err(PortError::OutOfRange { port, option, value, min: rx, max: rx });
     }
     let rx = check_descriptors(port, "rx_descriptors", config.rx_descriptors, info.rx_descriptors)?;
     let tx = check_descriptors(port, "tx_descriptors", config.tx_descriptors, info.tx_descriptors)?;
@@ -234,6 +262,21 @@ mod tests {
     #[test]
     fn a_queue_for_each_worker() {
         assert_eq!([1, 4, 9].map(|workers| info().rx_queues_for(workers)), [1, 4, 4]);
+    }
+
+    #[test]
+    fn queues_of_a_tap_go_in_pairs_and_no_further_than_four() {
+        let boasting = PortInfo { driver: "net_tap".into(), max_rx_queues: 16, max_tx_queues: 16, ..info() };
+        let info = boasting.without_boasts();
+        assert_eq!((info.max_rx_queues, info.max_tx_queues), (4, 4));
+        for (workers, rx, tx) in [(1, 1, 1), (2, 2, 2), (9, 4, 4)] {
+            assert_eq!((info.rx_queues_for(workers), info.tx_queues_for(workers, rx)), (rx, tx));
+        }
+        assert_eq!(info.tx_queues_for(4, 2), 2);
+        let uneven = PortConfig { rx_queues: 2, tx_queues: 3, ..PortConfig::new("wan") };
+        let want = "port 'wan': tx_queues = 3 is out of range 2..=2";
+        assert_eq!(check(&uneven, &info).unwrap_err().to_string(), want);
+        assert!(check(&PortConfig { tx_queues: 2, ..uneven }, &info).is_ok());
     }
 
     #[test]

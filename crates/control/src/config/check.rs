@@ -125,7 +125,9 @@ impl<'c> Checker<'c> {
         for (i, port) in config.ports.iter().enumerate() {
             let place = Place::item("port", i);
             self.unique(&mut names, &port.name, place.key("name"));
-            self.unique(&mut devices, &port.device, place.key("device"));
+            // DPDK knows a device by its name, whatever its options.
+            let device = port.device.split_once(',').map_or(port.device.as_str(), |(name, _)| name);
+            self.unique(&mut devices, device, place.key("device"));
             if let Some(tap) = &port.exception {
                 self.unique(&mut taps, tap, place.key("exception"));
             }

@@ -144,6 +144,10 @@ fn every_error_says_what_was_found_and_what_was_expected() {
             "12:10: error: port[1].device: found \"net_tap0\" twice, first at port[0].device",
         ),
         (
+            "[[port]]\nname = 'x'\ndevice = 'net_tap0,iface=b'".into(),
+            "12:10: error: port[1].device: found \"net_tap0\" twice, first at port[0].device",
+        ),
+        (
             "[[port]]\nname = 'x'\ndevice = 'x'\nmac = '01:00:5e:00:00:01'".into(),
             "13:7: error: port[1].mac: found \"01:00:5e:00:00:01\", expected a unicast MAC address such as \"02:00:00:00:02:0b\"",
         ),

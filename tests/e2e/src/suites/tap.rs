@@ -1,5 +1,7 @@
 //! Ports that are TAPs of several queues: DPDK's `net_tap`, the other end of which the kernel bridges to clients and
 //! servers. The kernel spreads what it sends over the queues, and sends a flow to the queue that it last came from.
+//!
+//! The driver has as many queues one way as the other, and no more than four.
 
 use lab::address::Family;
 use lab::topology::{LAN, WAN};
@@ -14,12 +16,14 @@ const SERVERS: u8 = 3;
 const PORTS: [(&str, &str, &str); 2] = [("wan", "tapwan", WAN), ("lan", "taplan", LAN)];
 
 pub(crate) fn run(context: &Context) -> Result<()> {
-    for count in [2, 4] {
+    for (count, queues) in [(2, 2), (4, 4), (4, 2), (5, 4)] {
         let plan = Plan { nginx: false, servers: SERVERS, queues: count, ..Plan::default() };
         let topology = Topology::build(plan)?;
         bridges(&topology)?;
         let mut config = Config::new(Wiring::TwoArm, count, 1);
-        config.ports = (10..).zip(PORTS).map(|(index, port)| tap(port, index)).collect();
+        // The default is as many queues as there are workers or the driver has.
+        let asked = (queues < count.min(4)).then_some(queues);
+        config.ports = (0..).zip(PORTS).map(|(index, port)| tap(port, index, asked)).collect();
         for method in workers::METHODS {
             for family in Family::ALL {
                 for protocol in ["tcp", "udp"] {
@@ -29,10 +33,10 @@ pub(crate) fn run(context: &Context) -> Result<()> {
         }
         context.with_director(&topology, &config, |director| {
             join(&topology)?;
-            let name = format!("{count} workers, {count} queues a port");
+            let name = format!("{count} workers, {queues} queues a port");
             context.step(name, || {
                 workers::exercise(&topology, director, count)?;
-                every_queue_received(director, count)
+                every_queue_received(director, queues)
             })
         })?;
     }
@@ -40,13 +44,13 @@ pub(crate) fn run(context: &Context) -> Result<()> {
 }
 
 /// Without exception TAP: the host has nothing to do here.
-fn tap((name, interface, _): (&str, &str, &str), index: u32) -> Port {
+fn tap((name, interface, _): (&str, &str, &str), index: u32, rx_queues: Option<u16>) -> Port {
     Port {
         name: name.to_owned(),
         device: format!("net_tap{index},iface={interface}"),
         mtu: 1500,
         exception: None,
-        rx_queues: None,
+        rx_queues,
     }
 }
 
@@ -78,14 +82,15 @@ fn join(topology: &Topology) -> Result<()> {
     Ok(())
 }
 
-fn every_queue_received(director: &Director, count: u16) -> Result<()> {
+fn every_queue_received(director: &Director, queues: u16) -> Result<()> {
     for port in director.ctl.ports()? {
-        if (port.rx_queues, port.tx_queues) != (count, count) {
-            return Err(Error::new(format!("{count} queues each way were expected: {port:?}")));
+        if (port.rx_queues, port.tx_queues) != (queues, queues) {
+            return Err(Error::new(format!("{queues} queues each way were expected: {port:?}")));
         }
     }
-    // A worker has one queue of each port.
-    match director.ctl.workers()?.iter().find(|worker| worker.packets.rx == 0) {
+    // The first workers have one queue of each port, the others none.
+    let workers = director.ctl.workers()?;
+    match workers.iter().take(queues.into()).find(|worker| worker.packets.rx == 0) {
         None => Ok(()),
         Some(worker) => Err(Error::new(format!("worker {} received nothing from its queues", worker.id))),
     }
