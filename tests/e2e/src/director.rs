@@ -20,6 +20,8 @@ const REST_LIMIT: Duration = Duration::from_secs(5);
 pub struct Binaries {
     /// The daemon.
     pub rvsd: PathBuf,
+    /// The daemon once more, linked to DPDK's shared libraries; for one suite only.
+    pub rvsd_shared: PathBuf,
     /// Its command line.
     pub rvsctl: PathBuf,
     /// The end of tunnels.
@@ -36,20 +38,23 @@ impl Binaries {
 
     /// Those of a folder.
     pub fn in_folder(folder: &Path) -> Self {
-        Self { rvsd: folder.join("rvsd"), rvsctl: folder.join("rvsctl"), decap: folder.join("decap") }
+        let program = |name| folder.join(name);
+        Self {
+            rvsd: program("rvsd"),
+            rvsd_shared: program("shared/rvsd"),
+            rvsctl: program("rvsctl"),
+            decap: program("decap"),
+        }
     }
 
-    /// An error that names the first that is not there.
+    /// An error that names the first that is not there. [`Self::rvsd_shared`] is for the suite that wants it.
     pub fn check(&self) -> Result<()> {
-        for path in [&self.rvsd, &self.rvsctl, &self.decap] {
-            if !path.is_file() {
-                return Err(Error::new(format!(
-                    "{} is missing: `cargo build --workspace` makes it",
-                    path.display()
-                )));
+        match [&self.rvsd, &self.rvsctl, &self.decap].into_iter().find(|path| !path.is_file()) {
+            None => Ok(()),
+            Some(path) => {
+                Err(Error::new(format!("{} is missing: `cargo build --workspace` makes it", path.display())))
             }
         }
-        Ok(())
     }
 }
 

@@ -28,7 +28,7 @@ cargo xtask COMMAND
   setup                         installs the packages that building and testing need (Debian 12)
   e2e [NAME…]                   end-to-end suites: those named, or all
        --list                   names them
-       --programs FOLDER        tests rvsd, rvsctl and decap of that folder instead of building them
+       --programs FOLDER        tests rvsd, rvsctl and decap of that folder (and shared/rvsd) instead of building them
   conformance [DIR]             replays recordings of Linux (this repository's, or a folder's) and compares
        --verbose                shows what differs, too
   help                          this text
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         ["e2e", "--programs", folder, names @ ..] => suites(names, &Binaries::in_folder(Path::new(folder))),
-        ["e2e", names @ ..] => setup::run().and_then(|()| suites(names, &steps::build()?)),
+        ["e2e", names @ ..] => setup::run().and_then(|()| suites(names, &built_for(names)?)),
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())
@@ -69,6 +69,11 @@ fn list() {
     for suite in e2e::suites() {
         println!("{:<12} {}", suite.name, suite.what);
     }
+}
+
+/// The programs that these suites need, built.
+fn built_for(names: &[&str]) -> Result<Binaries> {
+    if names.is_empty() || names.contains(&"shared") { steps::build_with_shared() } else { steps::build() }
 }
 
 fn suites(names: &[&str], binaries: &Binaries) -> Result<()> {

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use e2e::Binaries;
+use lab::error::Context;
 use lab::{Error, Result};
 
 /// The repository's root.
@@ -32,8 +33,21 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// Builds the programs, in the profile that tests use too, so that nothing is compiled twice; returns where they
 /// are: beside the running xtask.
 pub(crate) fn build() -> Result<Binaries> {
+    // The path of the running program changes when cargo builds it anew: ask before.
     let binaries = Binaries::beside_us()?;
+    run(&mut cargo("build --workspace --bins"))?;
+    Ok(binaries)
+}
 
+/// The same with an rvsd beside them that is linked to DPDK's shared libraries. Only what depends on how DPDK is linked is
+/// compiled a second time, since everything is built with the same features otherwise.
+pub(crate) fn build_with_shared() -> Result<Binaries> {
+    let binaries = Binaries::beside_us()?;
+    run(&mut cargo("build --workspace --bins --features rvsd/shared"))?;
+    let shared = &binaries.rvsd_shared;
+    let folder = shared.parent().unwrap_or(shared);
+    std::fs::create_dir_all(folder).context(folder.display())?;
+    std::fs::copy(&binaries.rvsd, shared).context(shared.display())?;
     run(&mut cargo("build --workspace --bins"))?;
     Ok(binaries)
 }

@@ -3,7 +3,7 @@
 use e2e::{Binaries, Outcome};
 use lab::{Error, Result};
 
-use crate::steps::{Steps, build, cargo, run as run_command};
+use crate::steps::{Steps, build_with_shared, cargo, run as run_command};
 use crate::{conformance, setup};
 
 /// Runs all steps, says how long each took, and ends with `N passed, N failed` of the suites if they ran.
@@ -31,13 +31,10 @@ fn before_suites(steps: &mut Steps) -> Result<Binaries> {
     steps.step("setup", setup::run)?;
     steps.step("setup once more changes nothing", setup::run_again)?;
     steps.step("format", || run_command(&mut cargo("fmt --all --check")))?;
-    // The path of the running program changes when cargo builds it anew: ask before.
-    let binaries = Binaries::beside_us()?;
     steps.step("lint", || run_command(&mut cargo("clippy --workspace --all-targets -- -D warnings")))?;
     steps.step("unit and property tests", || run_command(&mut cargo("test --workspace --no-fail-fast")))?;
     steps.step("conformance", conformance::as_listed)?;
-    steps.step("build", || build().map(drop))?;
-    Ok(binaries)
+    steps.step("build", build_with_shared)
 }
 
 /// Runs suites and ends with `N passed, N failed`; a failed one is an error.

@@ -16,6 +16,7 @@ mod methods;
 mod onearm;
 mod ping;
 mod pmtu;
+mod shared;
 mod stop;
 mod tap;
 mod udp;
@@ -39,7 +40,7 @@ pub(crate) const ALL: &[Suite] = &[
         what: "1, 2 and 4 workers, one queue and many: one connection a flow",
         run: workers::run,
     },
-    Suite { name: "tap", what: "ports over TAPs of 2 and 4 queues", run: tap::run },
+    Suite { name: "tap", what: "ports over TAPs of 2 and 4 queues, 2 to 5 workers", run: tap::run },
     Suite {
         name: "ping",
         what: "VIPs answer; a changed MAC and a forgotten neighbour go unnoticed",
@@ -82,5 +83,6 @@ pub(crate) const ALL: &[Suite] = &[
         run: idle::run,
     },
     Suite { name: "hugepages", what: "with huge pages and, automatically, without", run: hugepages::run },
+    Suite { name: "shared", what: "rvsd linked to DPDK's shared libraries", run: shared::run },
     Suite { name: "stop", what: "SIGTERM leaves nothing behind", run: stop::run },
 ];
