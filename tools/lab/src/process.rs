@@ -26,6 +26,16 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Runs `command` to its end, its output on ours. It has a process group of its own, which a signal that ends this process
+/// takes along: `cargo` with its compilers and tests does not go on alone.
+pub fn foreground(command: &mut Command) -> Result<ExitStatus> {
+    let shown = show(command);
+    let mut child = run::in_foreground(|| Ok(command.process_group(0).spawn()?)).context(&shown)?;
+    let status = child.wait();
+    run::left_foreground(&child);
+    status.context(shown)
+}
+
 /// Starts a program, unless everything is being removed: then this does not return.
 fn start(command: &mut Command) -> Result<Child> {
     let _going_on = run::going_on();
@@ -182,6 +192,12 @@ mod tests {
         assert!(!status.success());
         assert!(process.check_alive().unwrap_err().to_string().contains("up"));
         std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn what_runs_in_the_foreground_is_waited_for() {
+        assert_eq!(foreground(Command::new("sh").args(["-c", "exit 3"])).unwrap().code(), Some(3));
+        assert!(foreground(&mut Command::new("/no/such/program")).is_err());
     }
 
     #[test]

@@ -4,13 +4,13 @@
 //! signal handler, by the next run when this one was killed, or by `demo --stop` when it was kept on purpose.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::error::{Context, Result};
 use crate::netns::Namespace;
@@ -29,6 +29,8 @@ static LIVE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static ENDING: Mutex<Option<ThreadId>> = Mutex::new(None);
 /// Files of the system that hold something else than before, with what they held.
 static CHANGED: Mutex<Vec<(PathBuf, String)>> = Mutex::new(Vec::new());
+/// Process groups that end with this process.
+static FOREGROUND: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 static NEXT: AtomicU32 = AtomicU32::new(0);
 static SIGNALS: Once = Once::new();
 
@@ -124,6 +126,31 @@ pub(crate) fn going_on() -> MutexGuard<'static, Option<ThreadId>> {
         }
         drop(ending);
         thread::park();
+    }
+}
+
+/// Starts a leader of a process group that is to end with this process, unless that is ending: then this does not return.
+pub(crate) fn in_foreground(start: impl FnOnce() -> Result<Child>) -> Result<Child> {
+    SIGNALS.call_once(clean_up_on_signals);
+    let _going_on = going_on();
+    let child = start()?;
+    locked(&FOREGROUND).push(child.id());
+    Ok(child)
+}
+
+/// The leader has ended.
+pub(crate) fn left_foreground(child: &Child) {
+    locked(&FOREGROUND).retain(|pid| *pid != child.id());
+}
+
+fn end_foreground() {
+    for &pid in locked(&FOREGROUND).iter() {
+        // Somebody else's by now, if the leader ended a moment ago.
+        if parent(pid) == Some(std::process::id())
+            && let Some(group) = Pid::from_raw(pid as i32)
+        {
+            let _ = kill_process_group(group, Signal::TERM);
+        }
     }
 }
 
@@ -246,13 +273,14 @@ fn parent(pid: u32) -> Option<u32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// On SIGINT, SIGTERM and SIGHUP: remove this process's runs, then exit as the signal would have had it.
+/// On SIGINT, SIGTERM and SIGHUP: end what runs in the foreground, remove this process's runs, then exit as the signal would have had it.
 fn clean_up_on_signals() {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             *locked(&ENDING) = Some(thread::current().id());
+            end_foreground();
             // The main thread may be tidying up at this moment: then its run is removed twice, which does no harm.
             let live = locked(&LIVE).clone();
             live.iter().for_each(|id| remove(id));

@@ -1,7 +1,7 @@
 //! Steps that take time: each says its name, how it ended and how long it took.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use e2e::Binaries;
@@ -16,17 +16,23 @@ pub(crate) fn root() -> PathBuf {
     root
 }
 
-/// A cargo command at the root, with the cargo that runs us.
-pub(crate) fn cargo(words: &str) -> Command {
+/// Runs cargo at the root, the one that runs us; a signal to us alone ends it, too.
+pub(crate) fn cargo(words: &str) -> Result<()> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(words.split_whitespace()).current_dir(root());
-    command
+    let status = lab::process::foreground(&mut command)?;
+    succeeded(&lab::process::show(&command), status)
 }
 
-/// Runs a command to its end, its output on ours; anything but success is an error.
+/// Runs a command to its end, its output on ours; anything but success is an error. It can ask the terminal, and nothing but the
+/// terminal ends it.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = lab::process::show(command);
-    let status = command.status().map_err(|error| Error::new(format!("`{shown}`: {error}")))?;
+    let status = command.status().context(format_args!("`{shown}`"))?;
+    succeeded(&shown, status)
+}
+
+fn succeeded(shown: &str, status: ExitStatus) -> Result<()> {
     if status.success() { Ok(()) } else { Err(Error::new(format!("`{shown}`: {status}"))) }
 }
 
@@ -35,7 +41,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 pub(crate) fn build() -> Result<Binaries> {
     // The path of the running program changes when cargo builds it anew: ask before.
     let binaries = Binaries::beside_us()?;
-    run(&mut cargo("build --workspace --bins"))?;
+    cargo("build --workspace --bins")?;
     Ok(binaries)
 }
 
@@ -43,12 +49,12 @@ pub(crate) fn build() -> Result<Binaries> {
 /// compiled a second time, since everything is built with the same features otherwise.
 pub(crate) fn build_with_shared() -> Result<Binaries> {
     let binaries = Binaries::beside_us()?;
-    run(&mut cargo("build --workspace --bins --features rvsd/shared"))?;
+    cargo("build --workspace --bins --features rvsd/shared")?;
     let shared = &binaries.rvsd_shared;
     let folder = shared.parent().unwrap_or(shared);
     std::fs::create_dir_all(folder).context(folder.display())?;
     std::fs::copy(&binaries.rvsd, shared).context(shared.display())?;
-    run(&mut cargo("build --workspace --bins"))?;
+    cargo("build --workspace --bins")?;
     Ok(binaries)
 }
 

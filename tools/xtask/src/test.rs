@@ -3,7 +3,7 @@
 use e2e::{Binaries, Outcome};
 use lab::{Error, Result};
 
-use crate::steps::{Steps, build_with_shared, cargo, run as run_command};
+use crate::steps::{Steps, build_with_shared, cargo};
 use crate::{conformance, setup};
 
 /// Runs all steps, says how long each took, and ends with `N passed, N failed` of the suites if they ran.
@@ -30,9 +30,9 @@ fn all(steps: &mut Steps, outcome: &mut Option<Outcome>) -> Result<()> {
 fn before_suites(steps: &mut Steps) -> Result<Binaries> {
     steps.step("setup", setup::run)?;
     steps.step("setup once more changes nothing", setup::run_again)?;
-    steps.step("format", || run_command(&mut cargo("fmt --all --check")))?;
-    steps.step("lint", || run_command(&mut cargo("clippy --workspace --all-targets -- -D warnings")))?;
-    steps.step("unit and property tests", || run_command(&mut cargo("test --workspace --no-fail-fast")))?;
+    steps.step("format", || cargo("fmt --all --check"))?;
+    steps.step("lint", || cargo("clippy --workspace --all-targets -- -D warnings"))?;
+    steps.step("unit and property tests", || cargo("test --workspace --no-fail-fast"))?;
     steps.step("conformance", conformance::as_listed)?;
     steps.step("build", build_with_shared)
 }
