@@ -20,18 +20,28 @@ const SECONDS: u64 = 2;
 /// silent.
 pub(crate) fn outcome(asked: &Frame, want: &[Frame], got: &Outcome) -> Option<Pair> {
     if got.to_host && got.out.is_empty() {
-        let answer = Answer::to(&asked.bytes);
-        let same = match want {
-            [] => answer == Answer::Silence,
-            [frame] => frame.side == asked.side && answer.is(&asked.bytes, &frame.bytes),
-            _ => false,
-        };
-        return (!same).then(|| (show(want, false), "to the host".into()));
+        return (!is_hosts_answer(asked, want)).then(|| (show(want, false), "to the host".into()));
     }
     let out: Vec<Frame> =
         got.out.iter().map(|(side, bytes)| Frame { side: *side, bytes: bytes.clone() }).collect();
     let dropped = got.dropped.map_or_else(String::new, |reason| format!("dropped: {reason:?}"));
     frames(want, &out, got.made).map(|(want, got)| (want, [got, dropped].join(" ").trim().to_owned()))
+}
+
+/// How frames that left differ from those that left Linux, for who sees only frames: which of them the director made, and may
+/// thus have another id than Linux's, is not known.
+pub fn difference(want: &[Frame], got: &[Frame]) -> Option<Pair> {
+    frames(want, got, false).and_then(|_| frames(want, got, true))
+}
+
+/// Whether what left Linux is what a host's own stack answers to a packet for itself, which may be nothing.
+pub fn is_hosts_answer(asked: &Frame, want: &[Frame]) -> bool {
+    let answer = Answer::to(&asked.bytes);
+    match want {
+        [] => answer == Answer::Silence,
+        [frame] => frame.side == asked.side && answer.is(&asked.bytes, &frame.bytes),
+        _ => false,
+    }
 }
 
 /// Frames, in order at each link; between links there is none.

@@ -21,6 +21,7 @@ mod replay;
 mod trace;
 
 pub use archive::{Error, read_folder, read_scenario, recorded_scenarios};
+pub use compare::{difference, is_hosts_answer};
 pub use expect::{Expectations, Verdict};
 pub use feature::Feature;
 pub use lab::{Lab, Outcome};

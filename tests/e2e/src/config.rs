@@ -27,7 +27,7 @@ pub struct Port {
 /// One `[[service]]`.
 #[derive(Debug, Clone)]
 pub struct Service {
-    /// `tcp` or `udp`.
+    /// `tcp`, `udp`, `sctp`.
     pub protocol: &'static str,
     /// The virtual address.
     pub address: IpAddr,
@@ -39,6 +39,10 @@ pub struct Service {
     pub method: Method,
     /// Destinations: address and port.
     pub destinations: Vec<(IpAddr, u16)>,
+    /// Further lines of its table.
+    pub options: Vec<String>,
+    /// Further lines of each destination's table.
+    pub destination_options: Vec<String>,
 }
 
 impl Service {
@@ -51,7 +55,21 @@ impl Service {
             scheduler: "rr",
             method,
             destinations: (1..=servers).map(|n| (address::server(family, n), port)).collect(),
+            options: Vec::new(),
+            destination_options: Vec::new(),
         }
+    }
+
+    /// The same with one more line in its table.
+    pub fn option(mut self, line: &str) -> Self {
+        self.options.push(line.to_owned());
+        self
+    }
+
+    /// The same with one more line in each destination's table.
+    pub fn destination_option(mut self, line: &str) -> Self {
+        self.destination_options.push(line.to_owned());
+        self
     }
 
     /// The same with destinations on another port.
@@ -197,9 +215,11 @@ impl Config {
             writeln!(out, "[[service]]\nprotocol = \"{}\"", service.protocol)?;
             writeln!(out, "address = \"{}\"\nport = {}", service.address, service.port)?;
             writeln!(out, "scheduler = \"{}\"", service.scheduler)?;
+            service.options.iter().try_for_each(|line| writeln!(out, "{line}"))?;
             for (address, port) in &service.destinations {
                 writeln!(out, "[[service.destination]]\naddress = \"{address}\"\nport = {port}")?;
                 writeln!(out, "method = \"{}\"\nweight = 1", service.method.name())?;
+                service.destination_options.iter().try_for_each(|line| writeln!(out, "{line}"))?;
             }
         }
         Ok(())

@@ -89,7 +89,8 @@ fn from_access(vlan: u16, port: &File, mut trunk: &File) {
     }
 }
 
-fn read(mut file: &File) -> Option<Vec<u8>> {
+/// The next frame, if there is one.
+pub fn read(mut file: &File) -> Option<Vec<u8>> {
     let mut frame = vec![0; FRAME_MAX];
     loop {
         match file.read(&mut frame) {

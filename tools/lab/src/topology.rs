@@ -94,6 +94,11 @@ impl Server {
     pub fn address(&self, family: Family) -> IpAddr {
         address::server(family, self.number)
     }
+
+    /// All addresses that it answers for: its own and the VIPs of direct replies, in both families.
+    pub fn own_addresses(&self) -> Vec<IpAddr> {
+        own_addresses(self.number)
+    }
 }
 
 /// A network that stands. Fields are dropped in order: programs before the run that holds their namespaces.
@@ -231,11 +236,7 @@ impl Topology {
         if self.plan.nginx {
             processes.push(nginx::start(&namespace, &name, self.lab.dir())?);
         }
-        let addresses: Vec<IpAddr> = Family::ALL
-            .into_iter()
-            .flat_map(|family| [address::server(family, number)].into_iter().chain(direct_vips(family)))
-            .collect();
-        let echo = Some(Echo::start(&namespace, &name, &addresses)?);
+        let echo = Some(Echo::start(&namespace, &name, &own_addresses(number))?);
         Ok(Server { name, number, namespace, processes, echo })
     }
 
@@ -316,6 +317,11 @@ impl Topology {
 fn link_local_addresses() -> Result<usize> {
     let path = "/proc/thread-self/net/if_inet6";
     Ok(std::fs::read_to_string(path).context(path)?.lines().filter(|line| line.starts_with("fe80")).count())
+}
+
+fn own_addresses(number: u8) -> Vec<IpAddr> {
+    let of = |family| [address::server(family, number)].into_iter().chain(direct_vips(family));
+    Family::ALL.into_iter().flat_map(of).collect()
 }
 
 /// The VIPs that real servers carry themselves.

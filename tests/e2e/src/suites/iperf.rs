@@ -55,20 +55,12 @@ pub(crate) fn run(context: &Context) -> Result<()> {
 
 /// One for each address of the real server: bound to all of them, it would answer datagrams to a VIP from another.
 fn servers(topology: &Topology) -> Result<Vec<Process>> {
-    let vips = |family| {
-        let direct = Method::ALL.into_iter().filter(|method| method.replies_directly());
-        direct.map(move |method| address::vip(method, family))
-    };
-    let addresses: Vec<IpAddr> = Family::ALL
-        .into_iter()
-        .flat_map(|family| [address::server(family, 1)].into_iter().chain(vips(family)))
-        .collect();
     let start = |(n, address): (usize, IpAddr)| {
         let mut command = topology.servers[0].namespace.command("iperf3");
         command.args(["-s", "-p", &PORT.to_string(), "-B", &address.to_string()]);
         Process::spawn("iperf3", &mut command, &topology.lab.dir().join(format!("iperf3-{n}.log")))
     };
-    addresses.into_iter().enumerate().map(start).collect()
+    topology.servers[0].own_addresses().into_iter().enumerate().map(start).collect()
 }
 
 fn iperf(topology: &Topology, vip: &str, options: &[&str]) -> Result<serde_json::Value> {

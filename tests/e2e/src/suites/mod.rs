@@ -1,5 +1,6 @@
 //! The suites, one concept a file.
 
+mod conformance;
 mod conns10k;
 mod control;
 mod exception;
@@ -83,6 +84,11 @@ pub(crate) const ALL: &[Suite] = &[
         run: idle::run,
     },
     Suite { name: "hugepages", what: "with huge pages and, automatically, without", run: hugepages::run },
+    Suite {
+        name: "conformance",
+        what: "recordings of Linux IPVS through a whole rvsd, frame by frame",
+        run: conformance::run,
+    },
     Suite { name: "shared", what: "rvsd linked to DPDK's shared libraries", run: shared::run },
     Suite { name: "stop", what: "SIGTERM leaves nothing behind", run: stop::run },
 ];

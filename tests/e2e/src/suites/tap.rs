@@ -23,7 +23,7 @@ pub(crate) fn run(context: &Context) -> Result<()> {
         let mut config = Config::new(Wiring::TwoArm, count, 1);
         // The default is as many queues as there are workers or the driver has.
         let asked = (queues < count.min(4)).then_some(queues);
-        config.ports = (0..).zip(PORTS).map(|(index, port)| tap(port, index, asked)).collect();
+        config.ports = ports(asked);
         for method in workers::METHODS {
             for family in Family::ALL {
                 for protocol in ["tcp", "udp"] {
@@ -43,6 +43,11 @@ pub(crate) fn run(context: &Context) -> Result<()> {
     Ok(())
 }
 
+/// Both ports, with so many queues or as many as there are workers.
+pub(crate) fn ports(rx_queues: Option<u16>) -> Vec<Port> {
+    (0..).zip(PORTS).map(|(index, port)| tap(port, index, rx_queues)).collect()
+}
+
 /// Without exception TAP: the host has nothing to do here.
 fn tap((name, interface, _): (&str, &str, &str), index: u32, rx_queues: Option<u16>) -> Port {
     Port {
@@ -55,7 +60,7 @@ fn tap((name, interface, _): (&str, &str, &str), index: u32, rx_queues: Option<u
 }
 
 /// A bridge for each port, with the device that leads on already in it.
-fn bridges(topology: &Topology) -> Result<()> {
+pub(crate) fn bridges(topology: &Topology) -> Result<()> {
     let director = &topology.director;
     director.sysctl(&[("ipv6.conf.default.disable_ipv6", "1")])?;
     for (name, _, device) in PORTS {
@@ -71,7 +76,7 @@ fn bridges(topology: &Topology) -> Result<()> {
 
 /// Puts the interfaces that rvsd made into the bridges. Both ends of a TAP have the same hardware address; the kernel's
 /// must get another one, or the bridge takes for itself what is rvsd's.
-fn join(topology: &Topology) -> Result<()> {
+pub(crate) fn join(topology: &Topology) -> Result<()> {
     for (number, (name, interface, _)) in PORTS.into_iter().enumerate() {
         topology.director.ip([
             format!("link set {interface} address 02:00:00:00:03:{number:02x}"),
