@@ -134,7 +134,7 @@ mod tests {
             ),
             (
                 r#"{"op":"conn_list","service":null,"limit":10}"#,
-                Request::ConnList { service: None, limit: Some(10) },
+                Request::ConnList { service: None, limit: Some(10), filter: Default::default() },
             ),
         ];
         for (json, request) in cases {

@@ -30,10 +30,10 @@ pub use reply::{
     PoolView, PortView, Reply, RouteOrigin, RouteView, ServiceView, SysctlView, TotalView, Traffic,
     WorkerView,
 };
-pub use request::{Request, SysctlSetting};
+pub use request::{ConnFilter, Request, SysctlSetting};
 pub use spec::{
     AddressSpec, DestEdit, DestSpec, NeighbourKey, NeighbourSpec, PoolSpec, RouteKey, RouteSpec, ServiceEdit,
-    ServiceSpec,
+    ServiceSpec, WEIGHT_MAX,
 };
 pub use sysctl::{Sysctl, SysctlValue, Sysctls};
 

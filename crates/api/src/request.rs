@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::{AddrRange, DestKey, ServiceKey};
+use crate::names::{AddrRange, Cidr, DestKey, Method, Protocol, ServiceKey};
+use crate::reply::ConnView;
 use crate::spec::{
     AddressSpec, DestEdit, DestSpec, NeighbourKey, NeighbourSpec, PoolSpec, RouteKey, RouteSpec, ServiceEdit,
     ServiceSpec,
@@ -106,6 +107,8 @@ pub enum Request {
     ConnList {
         service: Option<ServiceKey>,
         limit: Option<u64>,
+        #[serde(default, skip_serializing_if = "ConnFilter::is_empty")]
+        filter: ConnFilter,
     },
     /// → `conn_count`.
     ConnCount {
@@ -196,10 +199,83 @@ impl Request {
     }
 }
 
+/// Which connections are meant: those that have everything that is said here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnFilter {
+    /// Prefix that has the client's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<Cidr>,
+    /// Prefix that has the destination's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<Cidr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
+    /// As it is listed, in letters of any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<Method>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<u16>,
+}
+
+impl ConnFilter {
+    /// Whether every connection is meant.
+    pub fn is_empty(&self) -> bool {
+        *self == ConnFilter::default()
+    }
+
+    pub fn holds(&self, conn: &ConnView) -> bool {
+        let ConnFilter { client, destination, protocol, state, method, worker } = self;
+        client.is_none_or(|prefix| prefix.contains(conn.client.ip()))
+            && destination.is_none_or(|prefix| prefix.contains(conn.destination.ip()))
+            && protocol.is_none_or(|protocol| protocol == conn.protocol)
+            && state.as_ref().is_none_or(|state| state.eq_ignore_ascii_case(&conn.state))
+            && method.is_none_or(|method| method == conn.method)
+            && worker.is_none_or(|worker| worker == conn.worker)
+    }
+}
+
 /// A tunable and what it is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SysctlSetting {
     pub name: Sysctl,
     pub value: SysctlValue,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_holds_what_has_everything_that_it_says() {
+        let conn: ConnView = serde_json::from_str(
+            r#"{"worker":1,"protocol":"tcp","client":"198.51.100.7:40000","service":"192.0.2.100:80","destination":"10.0.2.11:80","method":"nat","state":"ESTABLISHED","expires_in_ms":1,"packets_in":1,"flags":{"inactive":false,"no_destination":false}}"#,
+        )
+        .unwrap();
+        for (json, want) in [
+            ("{}", true),
+            (r#"{"client":"198.51.100.0/24"}"#, true),
+            (r#"{"client":"198.51.101.0/24"}"#, false),
+            (r#"{"client":"2001:db8::/32"}"#, false),
+            (r#"{"destination":"10.0.2.11/32"}"#, true),
+            (r#"{"destination":"10.0.2.12/32"}"#, false),
+            (r#"{"protocol":"udp"}"#, false),
+            (r#"{"state":"established"}"#, true),
+            (r#"{"state":"FIN_WAIT"}"#, false),
+            (r#"{"method":"dr"}"#, false),
+            (r#"{"worker":0}"#, false),
+            (
+                r#"{"client":"198.51.100.7/32","destination":"10.0.2.0/24","protocol":"tcp","state":"Established","method":"nat","worker":1}"#,
+                true,
+            ),
+        ] {
+            let filter: ConnFilter = serde_json::from_str(json).unwrap();
+            assert_eq!(filter.holds(&conn), want, "{json}");
+            assert_eq!(serde_json::to_string(&filter).unwrap(), json);
+        }
+        assert!(serde_json::from_str::<ConnFilter>(r#"{"clients":"::/0"}"#).is_err());
+    }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::{AddrRange, Cidr, Mac, PortRange, RouteTarget};
 
-pub use service::{DestEdit, DestSpec, ServiceEdit, ServiceSpec};
+pub use service::{DestEdit, DestSpec, ServiceEdit, ServiceSpec, WEIGHT_MAX};
 
 /// Addresses for a pool of local addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

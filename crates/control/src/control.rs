@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use api::{Applied, ConfigText, Diagnostic, Error, ErrorCode, Mac, Reply, Request, ServiceKey, Severity};
+use api::{
+    Applied, ConfigText, ConnFilter, Diagnostic, Error, ErrorCode, Mac, Reply, Request, ServiceKey, Severity,
+};
 use ipvs::Snapshot;
 use parking_lot::Mutex;
 
@@ -250,6 +252,7 @@ impl Control {
         &self,
         service: Option<ServiceKey>,
         limit: Option<u64>,
+        filter: &ConnFilter,
         part: &mut dyn FnMut(Reply) -> io::Result<()>,
     ) -> Result<Reply, Error> {
         if let Some(key) = service {
@@ -257,6 +260,10 @@ impl Control {
         }
         let mut left = limit.unwrap_or(u64::MAX);
         let mut each = |mut batch: Vec<api::ConnView>| {
+            batch.retain(|conn| filter.holds(conn));
+            if batch.is_empty() {
+                return ControlFlow::Continue(());
+            }
             batch.truncate(usize::try_from(left).unwrap_or(usize::MAX));
             left -= batch.len() as u64;
             let sent = send_list(batch, Reply::Connections, part).and_then(&mut *part);
@@ -345,7 +352,9 @@ impl Handler for Control {
                 Reply::Neighbours(views::neighbours(&snapshot, samples))
             }
             Request::NeighbourFlush { interface } => Reply::Applied(self.flush_neighbours(interface)?),
-            Request::ConnList { service, limit } => self.list_connections(service, limit, part)?,
+            Request::ConnList { service, limit, filter } => {
+                self.list_connections(service, limit, &filter, part)?
+            }
             Request::ConnCount { service } => {
                 Reply::ConnCount(api::ConnCount { connections: self.count_connections(service)? })
             }

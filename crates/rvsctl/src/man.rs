@@ -44,7 +44,7 @@ impl Page {
 fn rvsctl() -> io::Result<Vec<u8>> {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
-    let man = Man::new(command.clone()).section("8");
+    let man = Man::new(command.clone()).title("RVSCTL").section("8");
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
@@ -53,7 +53,8 @@ fn rvsctl() -> io::Result<Vec<u8>> {
     man.render_options_section(&mut page)?;
     page.extend_from_slice(b".SH COMMANDS\n");
     commands(&command, "", &mut page)?;
-    man.render_extra_section(&mut page)?;
+    page.extend_from_slice(b".SH EXAMPLES AND EXIT CODES\n");
+    as_it_is(&man, &mut page)?;
     page.extend_from_slice(SEE_ALSO.as_bytes());
     Ok(page)
 }
@@ -69,18 +70,39 @@ fn commands(command: &clap::Command, path: &str, page: &mut Vec<u8>) -> io::Resu
             }
         }
         page.extend_from_slice(format!(".SS {}\n", roff::escaped(path.trim_end())).as_bytes());
-        let man = Man::new(inner.clone());
+        // What every command has is told once.
+        let own = inner.clone().disable_help_flag(true).mut_args(|arg| {
+            let everywhere = matches!(arg.get_id().as_str(), "help" | "json");
+            arg.hide(everywhere)
+        });
+        let man = Man::new(own);
         let mut section = Vec::new();
         man.render_synopsis_section(&mut section)?;
         section.extend_from_slice(b".PP\n");
         man.render_description_section(&mut section)?;
         man.render_options_section(&mut section)?;
-        man.render_extra_section(&mut section)?;
-        // Their own headings would end the list of commands.
-        let lines = section.split_inclusive(|b| *b == b'\n').filter(|line| !line.starts_with(b".SH "));
-        lines.for_each(|line| page.extend_from_slice(line));
+        body(&section, page);
+        as_it_is(&man, page)?;
     }
     Ok(())
+}
+
+/// Examples and the like, whose lines are to stay.
+fn as_it_is(man: &Man, page: &mut Vec<u8>) -> io::Result<()> {
+    let mut section = Vec::new();
+    man.render_extra_section(&mut section)?;
+    page.extend_from_slice(b".PP\n.nf\n");
+    body(&section, page);
+    page.extend_from_slice(b".fi\n");
+    Ok(())
+}
+
+/// A section without its heading, which would end the list of commands, and without the preamble that the page has.
+fn body(section: &[u8], page: &mut Vec<u8>) {
+    let outer: [&[u8]; 3] = [b".SH ", b".ie ", b".el "];
+    let lines = section.split_inclusive(|b| *b == b'\n');
+    let inner = lines.filter(|line| !outer.iter().any(|outer| line.starts_with(outer)));
+    inner.for_each(|line| page.extend_from_slice(line));
 }
 
 #[cfg(test)]

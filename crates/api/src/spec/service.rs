@@ -165,6 +165,9 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
+/// The largest weight of a destination, as in the kernel.
+pub const WEIGHT_MAX: u32 = i32::MAX as u32;
+
 /// A destination as its owner wishes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -173,7 +176,7 @@ pub struct DestSpec {
     /// 0: the port that the client asked for.
     pub port: u16,
     pub method: Method,
-    /// 0 to 65535; 0: no new connections, those that it has go on.
+    /// 0 to [`WEIGHT_MAX`]; 0: no new connections, those that it has go on.
     pub weight: u32,
     /// Connections at which it gets no new ones; 0: no limit.
     #[serde(default)]

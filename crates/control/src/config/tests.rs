@@ -368,7 +368,7 @@ fn every_error_says_what_was_found_and_what_was_expected() {
         ),
         (
             format!("{service}[[service.destination]]\naddress='10.0.0.1'\nmethod='nat'\nweight=-1"),
-            "17:8: error: service[0].destination[0].weight: found -1, expected an integer from 0 to 65535",
+            "17:8: error: service[0].destination[0].weight: found -1, expected an integer from 0 to 2147483647",
         ),
         (
             format!("{service}[[service.destination]]\naddress='10.0.0.1'\nmethod='nat'\nlower_threshold=9"),
@@ -438,7 +438,7 @@ fn every_error_says_what_was_found_and_what_was_expected() {
 fn all_errors_are_told_at_once_in_the_order_of_the_file() {
     let text = format!(
         "{BASE}[[route]]\nto = 'x'\nvai = 'y'\n[[service]]\nprotocol = 'icmp'\nport = -1\n  [[service.destination]]\n  \
-         weight = 70000\n[[service]]\nprotocol = 'tcp'\naddress = '192.0.2.1'\nport = 80\n  [[service.destination]]\n  \
+         weight = 2147483648\n[[service]]\nprotocol = 'tcp'\naddress = '192.0.2.1'\nport = 80\n  [[service.destination]]\n  \
          address = '::'\n  method = 'nat'\n[limits]\ndestinations = true\n"
     );
     let found: Vec<String> =
@@ -540,7 +540,7 @@ fn address() -> impl Strategy<Value = IpAddr> {
 }
 
 prop_compose! {
-    fn dest()(address in address(), port in any::<u16>(), weight in 0..=65_535_u32, upper in any::<u32>(), lower in any::<u32>(), method in 0..4_usize, tunnel in (0..3_usize, proptest::option::of(1..=u16::MAX), 0..3_usize)) -> DestSpec {
+    fn dest()(address in address(), port in any::<u16>(), weight in 0..=api::WEIGHT_MAX, upper in any::<u32>(), lower in any::<u32>(), method in 0..4_usize, tunnel in (0..3_usize, proptest::option::of(1..=u16::MAX), 0..3_usize)) -> DestSpec {
         let (kind, tunnel_port, checksum) = tunnel;
         DestSpec {
             weight,

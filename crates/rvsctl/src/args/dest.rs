@@ -37,7 +37,7 @@ Examples:
         method: Method,
         /// Its share of new connections; 0: none, those that it has go on.
         #[arg(short, long, value_name = "N", default_value_t = 1)]
-        #[arg(value_parser = clap::value_parser!(u32).range(0..=65_535))]
+        #[arg(value_parser = clap::value_parser!(u32).range(..=i64::from(api::WEIGHT_MAX)))]
         weight: u32,
         /// Connections at which it gets no new ones; 0: no limit.
         #[arg(short = 'x', long, visible_alias = "u-threshold", value_name = "N", default_value_t = 0)]
@@ -83,7 +83,7 @@ pub struct DestChange {
     #[arg(short, long, value_parser = words::method())]
     method: Option<Method>,
     /// Its share of new connections; 0: none, those that it has go on.
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=65_535))]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(api::WEIGHT_MAX)))]
     weight: Option<u32>,
     /// Connections at which it gets no new ones; 0: no limit.
     #[arg(short = 'x', long, visible_alias = "u-threshold", value_name = "N")]

@@ -4,10 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use api::{Request, ServiceKey};
+use api::{Cidr, ConnFilter, Method, Protocol, Request, ServiceKey};
 use clap::{Args, Subcommand};
 
-use super::Action;
+use super::{Action, words};
 use crate::failure::Failure;
 use crate::show::View;
 
@@ -24,12 +24,15 @@ pub enum ConnVerb {
         after_help = "\
 Examples:
   rvsctl conn list --limit 20
-  rvsctl conn list --service tcp 192.0.2.100:80
+  rvsctl conn list --service tcp 192.0.2.100:80 --state established
+  rvsctl conn list --client 198.51.100.0/24 --dest 10.0.2.11
   rvsctl -j conn list | jq -r '.connections[].client'"
     )]
     List {
         #[command(flatten)]
         of: OfService,
+        #[command(flatten)]
+        with: With,
         /// At most so many.
         #[arg(short = 'n', long, value_name = "N")]
         limit: Option<u64>,
@@ -65,10 +68,42 @@ impl OfService {
     }
 }
 
+/// What connections must have to be listed.
+#[derive(Debug, Args)]
+pub struct With {
+    /// Only clients with this address or prefix.
+    #[arg(short, long, value_name = "ADDR[/LEN]", value_parser = words::prefix)]
+    client: Option<Cidr>,
+    /// Only destinations with this address or prefix.
+    #[arg(short, long, value_name = "ADDR[/LEN]", value_parser = words::prefix)]
+    dest: Option<Cidr>,
+    /// Only those of a protocol.
+    #[arg(short, long, value_name = "PROTO", value_parser = words::protocol())]
+    protocol: Option<Protocol>,
+    /// Only those in a state, as the list names it.
+    #[arg(long)]
+    state: Option<String>,
+    /// Only those that are forwarded in this way.
+    #[arg(short, long, value_parser = words::method())]
+    method: Option<Method>,
+    /// Only those of one worker.
+    #[arg(short, long, value_name = "N")]
+    worker: Option<u16>,
+}
+
+impl From<With> for ConnFilter {
+    fn from(with: With) -> ConnFilter {
+        let With { client, dest, protocol, state, method, worker } = with;
+        ConnFilter { client, destination: dest, protocol, state, method, worker }
+    }
+}
+
 impl ConnVerb {
     pub fn action(self) -> Result<Action, Failure> {
         match self {
-            ConnVerb::List { of, limit } => Action::ask(Request::ConnList { service: of.key()?, limit }),
+            ConnVerb::List { of, with, limit } => {
+                Action::ask(Request::ConnList { service: of.key()?, limit, filter: with.into() })
+            }
             ConnVerb::Count(of) => Action::ask(Request::ConnCount { service: of.key()? }),
             ConnVerb::Flush(of) => {
                 Action::ask_for(Request::ConnFlush { service: of.key()? }, View::Done("connections dropped"))

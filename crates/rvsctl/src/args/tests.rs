@@ -222,6 +222,11 @@ fn what_is_observed() {
             format!(r#"{{"op":"conn_list",{one},"limit":10}}"#),
             View::Usual,
         ),
+        (
+            "conn list -c 198.51.100.0/24 --dest 2001:db8::b --protocol tcp --state established -m nat -w 1",
+            r#"{"op":"conn_list","service":null,"limit":null,"filter":{"client":"198.51.100.0/24","destination":"2001:db8::b/128","protocol":"tcp","state":"established","method":"nat","worker":1}}"#.into(),
+            View::Usual,
+        ),
         ("conn count", r#"{"op":"conn_count","service":null}"#.into(), View::Usual),
         (
             "conn flush --service tcp 192.0.2.100:80",
@@ -317,7 +322,7 @@ fn mistakes_are_one_line_that_says_what_was_expected() {
             "dest add tcp 192.0.2.1:80 web1 -m nat",
             "invalid value 'web1' for '<DEST>': expected ADDR:PORT or ADDR",
         ),
-        ("dest add tcp 192.0.2.1:80 10.0.0.1 -m nat -w 65536", "65536 is not in 0..=65535"),
+        ("dest add tcp 192.0.2.1:80 10.0.0.1 -m nat -w 2147483648", "2147483648 is not in 0..=2147483647"),
         (
             "dest edit tcp 192.0.2.1:80 10.0.0.1",
             "the following required arguments were not provided: <--method",
@@ -332,6 +337,7 @@ fn mistakes_are_one_line_that_says_what_was_expected() {
         ("laddr add lan 10.0.0.9-10.0.0.1", "expected an address or a range"),
         ("neigh add lan 10.0.2.11 02:00", "for '<MAC>': expected a MAC address such as"),
         ("conn list --service tcp 192.0.2.1", "--service: found `tcp 192.0.2.1`, expected a service such as"),
+        ("conn list --client 192.0.2.0/33", "expected an address or a prefix"),
         ("config check /nonexistent.toml", "cannot read /nonexistent.toml: No such file or directory"),
     ];
     for (line, want) in cases {

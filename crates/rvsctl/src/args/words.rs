@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use api::{
-    DestKey, Engine, Family, Method, ParseError, Protocol, Scheduler, SchedulerFlag, ServiceKey, TunnelType,
+    Cidr, DestKey, Engine, Family, Method, ParseError, Protocol, Scheduler, SchedulerFlag, ServiceKey,
+    TunnelType,
 };
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -106,6 +107,17 @@ pub fn dest(word: &str) -> Result<DestArg, String> {
 
 pub fn address(word: &str) -> Result<IpAddr, String> {
     word.parse().map_err(|_| "expected an address such as `192.0.2.1` or `2001:db8::1`".into())
+}
+
+/// Reads `192.0.2.0/24`, and an address as the prefix of it alone.
+pub fn prefix(word: &str) -> Result<Cidr, String> {
+    let alone = |address: IpAddr| Cidr::new(address, if address.is_ipv4() { 32 } else { 128 });
+    let prefix = word.parse().ok().or_else(|| alone(word.parse().ok()?));
+    prefix.ok_or_else(|| "expected an address or a prefix, such as `192.0.2.1` or `2001:db8::/32`".into())
+}
+
+pub fn protocol() -> impl TypedValueParser<Value = Protocol> {
+    PossibleValuesParser::new(Protocol::WORDS.iter().copied()).try_map(|word| word.parse::<Protocol>())
 }
 
 /// Reads one of the api's words; clap itself repeats what was found.

@@ -46,7 +46,8 @@ pub fn from_markdown(text: &str) -> String {
             out.push_str(&guarded(&inline(line)));
         }
     }
-    out
+    // Characters that not every roff knows.
+    out.replace('–', "\\(en").replace('→', "\\(->").replace('…', "...")
 }
 
 fn is_prose(line: &str) -> bool {

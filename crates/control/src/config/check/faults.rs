@@ -2,7 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use api::{DestSpec, Family, Method, Netmask, Protocol, ServiceKey, ServiceSpec, TunnelChecksum, TunnelType};
+use api::{
+    DestSpec, Family, Method, Netmask, Protocol, ServiceKey, ServiceSpec, TunnelChecksum, TunnelType,
+    WEIGHT_MAX,
+};
 
 use super::is_usable;
 use crate::config::PERSISTENCE_MAX_S;
@@ -99,8 +102,8 @@ pub fn destination_faults(service: &ServiceSpec, dest: &DestSpec) -> Vec<Fault> 
             format!("found {} with {method}, expected the service's family: only tunnel mixes", dest.address);
         faults.push(("address", message));
     }
-    if dest.weight > 65_535 {
-        faults.push(("weight", format!("found {}, expected an integer from 0 to 65535", dest.weight)));
+    if dest.weight > WEIGHT_MAX {
+        faults.push(("weight", format!("found {}, expected an integer from 0 to {WEIGHT_MAX}", dest.weight)));
     }
     if dest.lower_threshold > dest.upper_threshold {
         let message = format!(

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use api::{
     DestKey, DestSpec, Engine, Family, Method, Netmask, Protocol, Scheduler, SchedulerFlag, ServiceKey,
-    ServiceSpec, TunnelChecksum, TunnelType,
+    ServiceSpec, TunnelChecksum, TunnelType, WEIGHT_MAX,
 };
 use toml::de::DeValue;
 
@@ -80,7 +80,7 @@ pub(super) fn destination(s: &mut Section<'_, '_, '_>, service_port: Option<u16>
     let port = s.int("port", 0..=u16::MAX).or(service_port);
     let method = s.parsed::<Method>("method", Method::EXPECTED);
     let method = s.require("method", method, Method::EXPECTED);
-    let weight = s.int("weight", 0..=65_535).unwrap_or(1);
+    let weight = s.int("weight", 0..=WEIGHT_MAX).unwrap_or(1);
     let upper_threshold = s.int("upper_threshold", 0..=u32::MAX).unwrap_or(0);
     let lower_threshold = s.int("lower_threshold", 0..=u32::MAX).unwrap_or(0);
     let tunnel_type = s.parsed::<TunnelType>("tunnel_type", TunnelType::EXPECTED).unwrap_or_default();
