@@ -27,7 +27,7 @@ pub use names::{
 pub use reply::{
     AddressOrigin, AddressRole, AddressView, Applied, Change, ChangeKind, ConfigText, ConnCount, ConnFlags,
     ConnView, DestView, DropView, HostCounters, LinkState, NeighbourState, NeighbourView, PacketCounters,
-    PoolView, PortView, Reply, RouteOrigin, RouteView, ServiceView, SysctlView, TotalView, Traffic,
+    PoolView, PortView, Rates, Reply, RouteOrigin, RouteView, ServiceView, SysctlView, TotalView, Traffic,
     WorkerView,
 };
 pub use request::{ConnFilter, Request, SysctlSetting};

@@ -29,7 +29,7 @@ pub enum Reply {
     Workers(Vec<WorkerView>),
     Ports(Vec<PortView>),
     Drops(Vec<DropView>),
-    Total(TotalView),
+    Total(Box<TotalView>),
     Sysctls(Vec<SysctlView>),
     Config(ConfigText),
     /// What a check found; without an element of severity `error` the text is good.
@@ -101,6 +101,17 @@ pub struct Traffic {
     pub bytes_out: u64,
 }
 
+/// What there is of it in a second, smoothed as Linux does: every two seconds a quarter of the way to what was counted.
+/// All 0 while `run_estimation` is off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rates {
+    pub connections_per_s: u64,
+    pub packets_in_per_s: u64,
+    pub packets_out_per_s: u64,
+    pub bytes_in_per_s: u64,
+    pub bytes_out_per_s: u64,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServiceView {
     #[serde(flatten)]
@@ -108,6 +119,8 @@ pub struct ServiceView {
     /// Stable while the service exists.
     pub id: u32,
     pub traffic: Traffic,
+    #[serde(default)]
+    pub rates: Rates,
     /// In the order of adding.
     pub destinations: Vec<DestView>,
 }
@@ -118,6 +131,8 @@ pub struct DestView {
     pub spec: DestSpec,
     pub id: u32,
     pub traffic: Traffic,
+    #[serde(default)]
+    pub rates: Rates,
     /// Connections now that are established.
     pub active_connections: u64,
     /// Connections now in any other state.
@@ -390,6 +405,8 @@ pub struct TotalView {
     pub connections: u64,
     pub connections_limit: u64,
     pub traffic: Traffic,
+    #[serde(default)]
+    pub rates: Rates,
     /// Sum of all workers.
     pub packets: PacketCounters,
     #[serde(default)]

@@ -49,15 +49,15 @@ fn sum(parts: impl Iterator<Item = TrafficStats>) -> TrafficStats {
     })
 }
 
-fn sum_service(shared: &[Arc<WorkerShared>], id: ServiceId) -> TrafficStats {
+pub(crate) fn sum_service(shared: &[Arc<WorkerShared>], id: ServiceId) -> TrafficStats {
     sum(shared.iter().filter_map(|worker| worker.service(id)).map(|traffic| traffic.read()))
 }
 
-fn sum_dest(shared: &[Arc<WorkerShared>], id: DestId) -> TrafficStats {
+pub(crate) fn sum_dest(shared: &[Arc<WorkerShared>], id: DestId) -> TrafficStats {
     sum(shared.iter().filter_map(|worker| worker.dest(id)).map(|dest| dest.traffic.read()))
 }
 
-fn sum_total(shared: &[Arc<WorkerShared>]) -> TrafficStats {
+pub(crate) fn sum_total(shared: &[Arc<WorkerShared>]) -> TrafficStats {
     sum(shared.iter().map(|worker| worker.total.read()))
 }
 

@@ -26,6 +26,7 @@ use crate::config::{Config, Issue, IssueKind, parse, settle, to_toml};
 use crate::dataplane::{Dataplane, DataplaneError};
 use crate::diff;
 use crate::edit::{edit, not_found};
+use crate::estimator::Estimator;
 use crate::ids::Ids;
 use crate::overlay::{HostAddress, Overlay};
 use crate::server::Handler;
@@ -68,6 +69,7 @@ impl Prepared {
                 snapshot: Arc::new(snapshot),
                 generation: 1,
                 baselines,
+                estimator: Estimator::default(),
                 host: Vec::new(),
                 overlay: Overlay::default(),
             },
@@ -96,6 +98,7 @@ pub(crate) struct State {
     /// Of the last snapshot that was published, also in vain.
     generation: u64,
     pub baselines: Baselines,
+    pub estimator: Estimator,
     /// What the host has on exception TAPs.
     host: Vec<HostAddress>,
     /// What of that is in force.
@@ -192,6 +195,7 @@ impl Control {
             }
         };
         state.baselines.mark(shared, &assignment.stale_services, &assignment.stale_dests);
+        state.estimator.restart(&assignment.stale_services, &assignment.stale_dests);
         let snapshot = Arc::new(snapshot);
         state.generation = generation;
         if let Err(e) = self.dataplane.publish(snapshot.clone()) {
@@ -224,13 +228,30 @@ impl Control {
         }
     }
 
+    /// Two seconds have passed: rates go on ([`crate::Ticker`] calls it).
+    pub fn estimate(&self) {
+        let mut state = self.state.lock();
+        let State { config, ids, estimator, snapshot, .. } = &mut *state;
+        let shared = self.dataplane.shared();
+        if !snapshot.settings.run_estimation {
+            return estimator.suspend(shared);
+        }
+        let keys = config.services.iter().map(|entry| (entry, entry.spec.key()));
+        let services = keys.clone().filter_map(|(_, key)| ids.service(&key));
+        let dests = keys.flat_map(|(entry, key)| {
+            let ids = &*ids;
+            entry.dests.iter().filter_map(move |dest| ids.dest(&key, &dest.key()))
+        });
+        estimator.step(shared, services, dests);
+    }
+
     fn connections(&self) -> u64 {
         self.dataplane.shared().iter().map(|worker| u64::from(worker.connections())).sum()
     }
 
     fn zero(&self, service: Option<ServiceKey>) -> Result<Applied, Error> {
         let mut state = self.state.lock();
-        let State { config, ids, baselines, snapshot, .. } = &mut *state;
+        let State { config, ids, baselines, estimator, snapshot, .. } = &mut *state;
         if let Some(key) = service {
             ids.service(&key).ok_or_else(|| not_found(format!("service {key}")))?;
         }
@@ -242,8 +263,10 @@ impl Control {
             dests.extend(entry.dests.iter().filter_map(|dest| ids.dest(&key, &dest.key())));
         }
         baselines.mark(self.dataplane.shared(), &services, &dests);
+        estimator.restart(&services, &dests);
         if service.is_none() {
             baselines.mark_total(self.dataplane.shared());
+            estimator.restart_total(self.dataplane.shared());
         }
         Ok(Applied { generation: snapshot.generation, ..Applied::default() })
     }
@@ -318,6 +341,7 @@ impl Control {
             connections: self.connections(),
             connections_limit: u64::from(state.config.limits.connections),
             traffic: state.baselines.total(shared),
+            rates: state.estimator.total(),
             packets,
             host: self.dataplane.host(),
         }
@@ -370,7 +394,7 @@ impl Handler for Control {
                 Reply::Ports(views::ports(&self.state.lock().config, samples))
             }
             Request::DropList => Reply::Drops(views::drops(&self.dataplane.workers(), self.dataplane.host())),
-            Request::TotalShow => Reply::Total(self.total()),
+            Request::TotalShow => Reply::Total(Box::new(self.total())),
             Request::SysctlList { names } => {
                 Reply::Sysctls(views::sysctls(&self.state.lock().config.ipvs.sysctls, &names))
             }

@@ -21,10 +21,12 @@ mod control;
 pub mod dataplane;
 mod diff;
 mod edit;
+mod estimator;
 pub mod follow;
 mod ids;
 mod overlay;
 pub mod server;
+pub mod ticker;
 mod views;
 
 pub use build::{BuildError, limits, service_key};
@@ -34,3 +36,4 @@ pub use follow::Follower;
 pub use ids::IdsExhausted;
 pub use overlay::HostAddress;
 pub use server::{Handler, Server, ServerError, ServerLimits};
+pub use ticker::Ticker;

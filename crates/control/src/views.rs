@@ -35,6 +35,7 @@ fn service(state: &State, shared: &[Arc<WorkerShared>], entry: &Service) -> Opti
             spec: spec.clone(),
             id: id.0,
             traffic: state.baselines.dest(shared, id),
+            rates: state.estimator.dest(id),
             active_connections: load.active.into(),
             inactive_connections: load.inactive.into(),
         })
@@ -43,6 +44,7 @@ fn service(state: &State, shared: &[Arc<WorkerShared>], entry: &Service) -> Opti
         spec: entry.spec.clone(),
         id: id.0,
         traffic: state.baselines.service(shared, id),
+        rates: state.estimator.service(id),
         destinations: entry.dests.iter().filter_map(dest).collect(),
     })
 }

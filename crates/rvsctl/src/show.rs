@@ -23,6 +23,8 @@ pub enum View {
     Counters,
     /// Names and values only.
     Values,
+    /// How much there is of it in a second.
+    Rates,
     /// Without what is zero.
     NonZero,
     /// What has been done by a request whose reply does not say.
@@ -48,6 +50,7 @@ pub fn text(reply: &Reply, view: View) -> String {
         (Reply::Applied(applied), _) => changes(applied, view),
         (Reply::Services(all), View::Details) => services::details(all),
         (Reply::Services(all), View::Counters) => services::traffic(all),
+        (Reply::Services(all), View::Rates) => services::rates(all),
         (Reply::Services(all), _) => services::list(all),
         (Reply::Destinations(all), _) => services::destinations(all),
         (Reply::Pools(all), _) => network::pools(all),

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use clap::Parser;
-use control::{Control, Follower, Prepared, Server, ServerLimits};
+use control::{Control, Follower, Prepared, Server, ServerLimits, Ticker};
 use dataplane::Plane;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag::register_conditional_shutdown;
@@ -64,6 +64,8 @@ enum Failure {
     Prepare(#[from] control::PrepareError),
     #[error("control socket: {0}")]
     Server(#[from] control::ServerError),
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
     #[error("signals: {0}")]
     Signals(std::io::Error),
 }
@@ -105,6 +107,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let control = Control::start(prepared, plane.clone(), &arguments.config, env!("CARGO_PKG_VERSION"));
     let control = Arc::new(control);
     let follower = follow::start(&config, &control);
+    let ticker = Ticker::start(control.clone()).map_err(Failure::Thread)?;
     let server = Server::start(&config.daemon.socket, ServerLimits::default(), control.clone())?;
     setup::announce(&config);
     notify::ready();
@@ -122,6 +125,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     tracing::info!("stopping");
     follower.into_iter().for_each(Follower::stop);
     server.stop();
+    ticker.stop();
     let panicked = plane.stop();
     let eal = plane.eal();
     drop((control, plane));

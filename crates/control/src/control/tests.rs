@@ -491,6 +491,33 @@ fn a_full_table_says_so_and_a_service_id_waits_for_its_destinations() {
 }
 
 #[test]
+fn rates_are_estimated_unless_they_are_not_to_be() {
+    let (control, fake) = start();
+    let rate = |key: &str| {
+        let Reply::Services(services) = ask(&control, r#"{"op":"service_list"}"#).unwrap() else {
+            panic!("no services")
+        };
+        let rates = (&services[0].rates, &services[0].destinations[0].rates);
+        if key == "service" { rates.0.packets_in_per_s } else { rates.1.packets_in_per_s }
+    };
+    control.estimate();
+    let worker = &fake.shared[1];
+    for _ in 0..80 {
+        worker.service(ServiceId(0)).unwrap().count_in(100);
+        worker.dest(DestId(0)).unwrap().traffic.count_in(100);
+        worker.total.count_in(100);
+    }
+    control.estimate();
+    assert_eq!((rate("service"), rate("dest")), (10, 10), "40 a second, a quarter of the way");
+    let Reply::Total(total) = ask(&control, r#"{"op":"total_show"}"#).unwrap() else { panic!("no total") };
+    assert_eq!((total.rates.packets_in_per_s, total.rates.bytes_in_per_s), (10, 1000));
+    ask(&control, &format!(r#"{{"op":"service_zero","service":{WEB}}}"#)).unwrap();
+    assert_eq!((rate("service"), rate("dest")), (0, 0), "zeroed");
+    control.estimate();
+    assert_eq!(rate("service"), 0);
+}
+
+#[test]
 fn zero_is_remembered_here_and_workers_only_add() {
     let (control, fake) = start();
     let count = || {

@@ -128,8 +128,15 @@ pub struct StatsArgs {
 #[derive(Debug, Subcommand)]
 pub enum StatsWhat {
     /// Connections, packets and bytes of each service and destination.
-    #[command(visible_alias = "service", after_help = "Examples:\n  rvsctl stats services")]
-    Services,
+    #[command(
+        visible_alias = "service",
+        after_help = "Examples:\n  rvsctl stats services\n  rvsctl stats services --rate"
+    )]
+    Services {
+        /// How much of it in a second, smoothed over about ten.
+        #[arg(short, long)]
+        rate: bool,
+    },
     /// Where the packets of each worker came from and went.
     #[command(
         visible_alias = "worker",
@@ -164,7 +171,8 @@ Examples:
 impl StatsArgs {
     pub fn action(self) -> Result<Action, Failure> {
         match self.what.unwrap_or(StatsWhat::Total) {
-            StatsWhat::Services => Action::ask_for(Request::ServiceList, View::Counters),
+            StatsWhat::Services { rate: false } => Action::ask_for(Request::ServiceList, View::Counters),
+            StatsWhat::Services { rate: true } => Action::ask_for(Request::ServiceList, View::Rates),
             StatsWhat::Workers => Action::ask_for(Request::WorkerList, View::Counters),
             StatsWhat::Ports => Action::ask_for(Request::PortList, View::Counters),
             StatsWhat::Drops { all: true } => Action::ask(Request::DropList),

@@ -236,6 +236,7 @@ fn what_is_observed() {
         ("stats", r#"{"op":"total_show"}"#.into(), View::Usual),
         ("stats total", r#"{"op":"total_show"}"#.into(), View::Usual),
         ("stats services", r#"{"op":"service_list"}"#.into(), View::Counters),
+        ("stats services --rate", r#"{"op":"service_list"}"#.into(), View::Rates),
         ("stats workers", r#"{"op":"worker_list"}"#.into(), View::Counters),
         ("stats ports", r#"{"op":"port_list"}"#.into(), View::Counters),
         ("stats drops", r#"{"op":"drop_list"}"#.into(), View::NonZero),

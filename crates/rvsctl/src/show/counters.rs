@@ -161,7 +161,7 @@ pub fn drops(drops: &[DropView]) -> String {
 
 /// `stats total`.
 pub fn total(total: &TotalView) -> String {
-    let (traffic, packets, host) = (&total.traffic, &total.packets, &total.host);
+    let (traffic, rates, packets, host) = (&total.traffic, &total.rates, &total.packets, &total.host);
     pairs([
         ("Version", total.version.clone()),
         ("Uptime", duration(total.uptime_ms)),
@@ -174,6 +174,9 @@ pub fn total(total: &TotalView) -> String {
         ("Packets out", traffic.packets_out.to_string()),
         ("Bytes in", traffic.bytes_in.to_string()),
         ("Bytes out", traffic.bytes_out.to_string()),
+        ("Connections/s", rates.connections_per_s.to_string()),
+        ("Packets/s", format!("{} in, {} out", rates.packets_in_per_s, rates.packets_out_per_s)),
+        ("Bytes/s", format!("{} in, {} out", rates.bytes_in_per_s, rates.bytes_out_per_s)),
         ("Received", packets.rx.to_string()),
         ("Sent", packets.tx.to_string()),
         ("From host", packets.from_host.to_string()),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use api::{DestView, ServiceSpec, ServiceView, Traffic, TunnelChecksum, TunnelType};
+use api::{DestView, Rates, ServiceSpec, ServiceView, Traffic, TunnelChecksum, TunnelType};
 
 use super::{NONE, or_none};
 use crate::table::{Table, pairs};
@@ -129,32 +129,39 @@ pub fn destinations(dests: &[DestView]) -> String {
 
 /// `stats services`: as `ipvsadm -Ln --stats`.
 pub fn traffic(services: &[ServiceView]) -> String {
-    let mut table = Table::new([
-        "Prot",
-        "Service",
-        ">Connections",
-        ">Packets in",
-        ">Packets out",
-        ">Bytes in",
-        ">Bytes out",
-    ]);
+    let titles = [">Connections", ">Packets in", ">Packets out", ">Bytes in", ">Bytes out"];
+    let row = |t: &Traffic| [t.connections, t.packets_in, t.packets_out, t.bytes_in, t.bytes_out];
+    numbers(services, titles, |service| row(&service.traffic), |dest| row(&dest.traffic))
+}
+
+/// `stats services --rate`: as `ipvsadm -Ln --rate`.
+pub fn rates(services: &[ServiceView]) -> String {
+    let titles = [">Connections/s", ">Packets in/s", ">Packets out/s", ">Bytes in/s", ">Bytes out/s"];
+    let row = |r: &Rates| {
+        [r.connections_per_s, r.packets_in_per_s, r.packets_out_per_s, r.bytes_in_per_s, r.bytes_out_per_s]
+    };
+    numbers(services, titles, |service| row(&service.rates), |dest| row(&dest.rates))
+}
+
+/// Five numbers of each service and of its destinations.
+fn numbers(
+    services: &[ServiceView],
+    titles: [&'static str; 5],
+    of_service: impl Fn(&ServiceView) -> [u64; 5],
+    of_dest: impl Fn(&DestView) -> [u64; 5],
+) -> String {
+    let [conns, packets_in, packets_out, bytes_in, bytes_out] = titles;
+    let mut table = Table::new(["Prot", "Service", conns, packets_in, packets_out, bytes_in, bytes_out]);
     table.row(["  ->", "Destination"]);
-    let row = |prot: &str, at: String, traffic: &Traffic| {
-        [
-            prot.to_owned(),
-            at,
-            traffic.connections.to_string(),
-            traffic.packets_in.to_string(),
-            traffic.packets_out.to_string(),
-            traffic.bytes_in.to_string(),
-            traffic.bytes_out.to_string(),
-        ]
+    let row = |prot: &str, at: String, numbers: [u64; 5]| {
+        let [a, b, c, d, e] = numbers.map(|number| number.to_string());
+        [prot.to_owned(), at, a, b, c, d, e]
     };
     for service in services {
         let spec = &service.spec;
-        table.row(row(spec.key.kind(), spec.key.rest(), &service.traffic));
+        table.row(row(spec.key.kind(), spec.key.rest(), of_service(service)));
         for dest in &service.destinations {
-            table.row(row("  ->", endpoint(dest).to_string(), &dest.traffic));
+            table.row(row("  ->", endpoint(dest).to_string(), of_dest(dest)));
         }
     }
     table.take()

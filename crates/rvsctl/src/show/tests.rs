@@ -36,11 +36,11 @@ fn check(json: &str, view: View, want: &str) {
 
 const SERVICES: &str = concat!(
     r#"{"services":[{"protocol":"tcp","address":"192.0.2.100","port":80,"scheduler":"wrr","local_pool":"lan","id":0,"#,
-    r#""traffic":{"connections":1500,"packets_in":9000,"packets_out":7000,"bytes_in":700000,"bytes_out":12000000},"destinations":["#,
+    r#""traffic":{"connections":1500,"packets_in":9000,"packets_out":7000,"bytes_in":700000,"bytes_out":12000000},"rates":{"connections_per_s":25,"packets_in_per_s":150,"packets_out_per_s":116,"bytes_in_per_s":11666,"bytes_out_per_s":200000},"destinations":["#,
     r#"{"address":"10.0.2.11","port":80,"method":"fullnat","weight":1,"upper_threshold":0,"lower_threshold":0,"id":0,"#,
-    r#""traffic":{"connections":500,"packets_in":3000,"packets_out":2500,"bytes_in":200000,"bytes_out":4000000},"active_connections":3,"inactive_connections":12},"#,
+    r#""traffic":{"connections":500,"packets_in":3000,"packets_out":2500,"bytes_in":200000,"bytes_out":4000000},"rates":{"connections_per_s":8,"packets_in_per_s":50,"packets_out_per_s":41,"bytes_in_per_s":3333,"bytes_out_per_s":66666},"active_connections":3,"inactive_connections":12},"#,
     r#"{"address":"10.0.2.12","port":8080,"method":"nat","weight":10,"upper_threshold":1000,"lower_threshold":800,"id":1,"#,
-    r#""traffic":{"connections":1000,"packets_in":6000,"packets_out":4500,"bytes_in":500000,"bytes_out":8000000},"active_connections":120,"inactive_connections":0}]},"#,
+    r#""traffic":{"connections":1000,"packets_in":6000,"packets_out":4500,"bytes_in":500000,"bytes_out":8000000},"rates":{"connections_per_s":17,"packets_in_per_s":100,"packets_out_per_s":75,"bytes_in_per_s":8333,"bytes_out_per_s":133333},"active_connections":120,"inactive_connections":0}]},"#,
     r#"{"protocol":"udp","address":"2001:db8::100","port":53,"scheduler":"rr","id":1,"#,
     r#""traffic":{"connections":0,"packets_in":0,"packets_out":0,"bytes_in":0,"bytes_out":0},"destinations":["#,
     r#"{"address":"2001:db8:2::11","port":53,"method":"tunnel","weight":0,"upper_threshold":0,"lower_threshold":0,"id":2,"#,
@@ -287,10 +287,25 @@ Packets  Reason                 What it means
 }
 
 #[test]
+fn rates() {
+    let want = "\
+Prot  Service              Connections/s  Packets in/s  Packets out/s  Bytes in/s  Bytes out/s
+  ->  Destination
+tcp   192.0.2.100:80                  25           150            116       11666       200000
+  ->  10.0.2.11:80                     8            50             41        3333        66666
+  ->  10.0.2.12:8080                  17           100             75        8333       133333
+udp   [2001:db8::100]:53               0             0              0           0            0
+  ->  [2001:db8:2::11]:53              0             0              0           0            0
+";
+    check(SERVICES, View::Rates, want);
+}
+
+#[test]
 fn total() {
     let json = concat!(
         r#"{"total":{"version":"0.1.0","uptime_ms":93784000,"generation":7,"services":2,"destinations":3,"connections":50,"connections_limit":1000000,"#,
         r#""traffic":{"connections":1500,"packets_in":9000,"packets_out":7000,"bytes_in":700000,"bytes_out":12000000},"#,
+        r#""rates":{"connections_per_s":25,"packets_in_per_s":150,"packets_out_per_s":116,"bytes_in_per_s":11666,"bytes_out_per_s":200000},"#,
         r#""packets":{"rx":1000,"from_host":5,"from_ring":22,"generated":3,"cloned":1,"split":0,"#,
         r#""tx":992,"to_host":6,"to_ring":22,"dropped":4,"consumed":7,"merged":0,"held":0},"#,
         r#""host":{"to_host":4,"to_host_dropped":2,"from_host":6,"from_host_dropped":1}}}"#
@@ -310,6 +325,9 @@ Packets in        9000
 Packets out       7000
 Bytes in          700000
 Bytes out         12000000
+Connections/s     25
+Packets/s         150 in, 116 out
+Bytes/s           11666 in, 200000 out
 Received          1000
 Sent              992
 From host         5
