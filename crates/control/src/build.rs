@@ -114,6 +114,7 @@ pub fn build(
 pub fn limits(config: &Config) -> ipvs::Limits {
     ipvs::Limits {
         connections: config.limits.connections,
+        side_records: config.limits.connections,
         services: config.limits.services,
         dests: config.limits.destinations,
         pools: crate::config::POOLS_MAX as u16,

@@ -83,6 +83,7 @@ drop_reasons! {
     DestinationGone, "destination_gone", "The connection's destination has been removed.";
     DestinationOverloaded, "destination_overloaded", "Every destination has reached its upper threshold.";
     ConnectionTableFull, "connection_table_full", "No room for another connection.";
+    SideTableFull, "side_table_full", "No room for what a connection has besides its record: who controls it, or whom it controls.";
     NoLocalPort, "no_local_port", "Every local address and port of the FULLNAT pool is taken for this destination.";
     NoLocalPool, "no_local_pool", "A FULLNAT service without local addresses of the destination's family.";
     NotConnection, "not_connection", "To a FULLNAT local address, or from a real server that is told so, but of no connection.";

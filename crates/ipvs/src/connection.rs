@@ -3,6 +3,9 @@
 //! A connection has two keys: what packets of the client carry, and what packets of its destination carry. Where the
 //! director sees both directions (masquerade, FULLNAT) a packet of one direction is rewritten to the reverse of the
 //! other direction's key, and so is what an ICMP error quotes: translation needs nothing else.
+//!
+//! Two kinds of keys are no packet's, and differ from every packet's by a flag: that of a template, and that of a
+//! connection whose client's port is not known yet, which has port 0 for it.
 //! Invariant: an IPv4 connection and the table's own 12 bytes fill one cache line, an IPv6 connection two.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,7 +13,15 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use conntab::{ConnTable, Direction, Entry, Key, Key4, Key6};
 use wire::{Family, PacketInfo};
 
-use crate::{DestId, Method, Protocol, State};
+use crate::side::SideIndex;
+use crate::{ConnFlags, DestId, Method, Protocol, State};
+
+/// Flag of the key of a template.
+const TEMPLATE_KEY: u8 = 1;
+/// Flag of the key of a connection whose client's port is not known yet.
+const ANY_CLIENT_PORT_KEY: u8 = 2;
+/// Templates that are no good any more are shown with this port [ip_vs_check_template].
+const INVALID_PORT: u16 = 0xffff;
 
 /// A family's key, and where its connections are. Implemented by [`Key4`] and [`Key6`] only.
 pub(crate) trait FlowKey: Key + Default {
@@ -37,6 +48,19 @@ pub(crate) trait FlowKey: Key + Default {
     fn protocol_number(&self) -> u8;
     /// The key of packets of the opposite direction if nothing is translated.
     fn reversed(&self) -> Self;
+    /// The same key with these flags.
+    fn flagged(&self, flags: u8) -> Self;
+
+    /// The key of the connections that wait for a client of this address from whatever port.
+    fn with_any_port(&self) -> Self {
+        let key = Self::new(self.src(), self.dst(), 0, self.dport(), self.protocol_number());
+        key.flagged(ANY_CLIENT_PORT_KEY)
+    }
+
+    /// The key of the template for a client, or network of clients, of a virtual address and port.
+    fn of_template(client: Self::Addr, virtual_addr: Self::Addr, port: u16, protocol: u8) -> Self {
+        Self::new(client, virtual_addr, 0, port, protocol).flagged(TEMPLATE_KEY)
+    }
 
     /// The family's connections.
     fn table(tables: &Tables) -> &ConnTable<Connection<Self>>;
@@ -64,7 +88,7 @@ pub(crate) struct Connection<K> {
     /// What the client's packets carry: client to virtual service.
     pub(crate) original: K,
     /// What the destination's packets carry: destination to client, or to the local address (FULLNAT). Where replies
-    /// never pass it is not indexed and only remembers the destination, or nothing if that is of the other family.
+    /// never pass it is not indexed and only remembers the destination, whose address is zero if it is of the other family.
     pub(crate) reply: K,
     /// The destination that the connection is bound to for its life.
     pub(crate) dest: DestId,
@@ -72,28 +96,42 @@ pub(crate) struct Connection<K> {
     pub(crate) in_pkts: u32,
     /// Packets to the client.
     pub(crate) out_pkts: u32,
-    /// What the protocol has seen.
+    /// What few connections have besides.
+    pub(crate) side: SideIndex,
+    /// What it is besides its state.
+    pub(crate) flags: ConnFlags,
+    /// What the protocol has seen; of a template whether it is assured.
     pub(crate) state: State,
     /// How packets reach the destination: as the destination was configured when the connection was made.
     pub(crate) method: Method,
-    /// Replies that need not pass here have done so nevertheless, so the state follows both directions.
-    pub(crate) overheard: bool,
 }
 
 impl<K: FlowKey> Connection<K> {
-    /// The protocol; keys are only ever made of one that can be balanced.
+    /// A connection as it is before its first packet, to be found by its keys.
+    pub(crate) fn new(original: K, reply: K, dest: DestId, method: Method) -> Self {
+        let flags = ConnFlags::HASHED | ConnFlags::INACTIVE;
+        let flags = flags.with(ConnFlags::NO_OUTPUT, method.input_only());
+        Self { original, reply, dest, method, flags, ..Self::default() }
+    }
+
+    /// The protocol; keys are only ever made of one that can be balanced, but for a template of a mark.
     pub(crate) fn protocol(&self) -> Protocol {
         Protocol::from_number(self.original.protocol_number()).unwrap_or(Protocol::Tcp)
     }
 
     /// Whether the connection counts as active on its destination.
     pub(crate) fn is_active(&self) -> bool {
-        self.protocol().is_active(self.state)
+        !self.flags.has(ConnFlags::INACTIVE)
+    }
+
+    /// Whether this is a template.
+    pub(crate) fn is_template(&self) -> bool {
+        self.flags.has(ConnFlags::TEMPLATE)
     }
 
     /// Whether only the client's packets have been seen, as is to be expected [IP_VS_CONN_F_NOOUTPUT].
     pub(crate) fn input_only(&self) -> bool {
-        self.method.input_only() && !self.overheard
+        self.flags.has(ConnFlags::NO_OUTPUT)
     }
 
     /// What a packet of `direction` is rewritten to carry, where both directions pass.
@@ -101,6 +139,40 @@ impl<K: FlowKey> Connection<K> {
         match direction {
             Direction::Original => self.reply.reversed(),
             Direction::Reply => self.original.reversed(),
+        }
+    }
+
+    /// The same, found by no packet any more.
+    pub(crate) fn unhashed(self) -> Self {
+        Self { flags: self.flags.with(ConnFlags::HASHED, false), ..self }
+    }
+
+    /// The same template, no good any more [ip_vs_check_template].
+    #[cfg_attr(not(test), expect(dead_code, reason = "templates come next"))]
+    pub(crate) fn invalidated(self) -> Self {
+        let (original, reply) = (self.original, self.reply);
+        let protocol = original.protocol_number();
+        Self {
+            original: K::of_template(original.src(), original.dst(), INVALID_PORT, protocol),
+            reply: K::new(reply.src(), reply.dst(), INVALID_PORT, 0, protocol),
+            ..self.unhashed()
+        }
+    }
+
+    /// The same connection, whose client turned out to use `port` [ip_vs_conn_fill_cport].
+    pub(crate) fn with_client_port(self, port: u16) -> Self {
+        let (original, reply) = (self.original, self.reply);
+        let protocol = original.protocol_number();
+        let reply = match self.method {
+            // The destination sees the local port.
+            Method::Fullnat => reply,
+            _ => K::new(reply.src(), reply.dst(), reply.sport(), port, protocol),
+        };
+        Self {
+            original: K::new(original.src(), original.dst(), port, original.dport(), protocol),
+            reply,
+            flags: self.flags.with(ConnFlags::NO_CLIENT_PORT, false),
+            ..self
         }
     }
 }
@@ -113,9 +185,10 @@ impl<K: FlowKey> Default for Connection<K> {
             dest: DestId(0),
             in_pkts: 0,
             out_pkts: 0,
+            side: SideIndex::NONE,
+            flags: ConnFlags::empty(),
             state: State::NONE,
             method: Method::Masquerade,
-            overheard: false,
         }
     }
 }
@@ -125,9 +198,14 @@ impl<K: FlowKey> Entry for Connection<K> {
 
     #[inline]
     fn key(&self, direction: Direction) -> Option<&K> {
+        const NO_REPLIES: ConnFlags = ConnFlags::TEMPLATE.union(ConnFlags::NO_CLIENT_PORT);
+        let hashed = self.flags.has(ConnFlags::HASHED);
         match direction {
-            Direction::Original => Some(&self.original),
-            Direction::Reply => (!self.method.input_only()).then_some(&self.reply),
+            Direction::Original => hashed.then_some(&self.original),
+            Direction::Reply => {
+                let replies = hashed && !self.flags.any(NO_REPLIES) && !self.method.input_only();
+                replies.then_some(&self.reply)
+            }
         }
     }
 }
@@ -170,6 +248,11 @@ macro_rules! delegate {
         #[inline]
         fn reversed(&self) -> Self {
             $key::reversed(self)
+        }
+
+        #[inline]
+        fn flagged(&self, flags: u8) -> Self {
+            self.with_flags(flags)
         }
 
         #[inline]
@@ -248,12 +331,68 @@ mod tests {
         assert!(size_of::<Connection<Key6>>() <= 116, "{}", size_of::<Connection<Key6>>());
     }
 
+    fn conn(method: Method) -> Connection<Key4> {
+        let [client, vip, server] = [[198, 51, 100, 1], [192, 0, 2, 100], [10, 0, 2, 11]].map(Ipv4Addr::from);
+        let original = Key4::new(client, vip, 40_000, 80, 6);
+        Connection::new(original, Key4::new(server, client, 8080, 40_000, 6), DestId(1), method)
+    }
+
     #[test]
     fn only_what_passes_in_both_directions_is_indexed_in_both() {
         for method in [Method::Masquerade, Method::Fullnat, Method::Tunnel, Method::DirectRouting] {
-            let conn = Connection::<Key4> { method, ..Connection::default() };
+            let conn = conn(method);
             assert!(conn.key(Direction::Original).is_some());
             assert_eq!(conn.key(Direction::Reply).is_some(), !method.input_only(), "{method:?}");
+            assert_eq!(conn.input_only(), method.input_only(), "{method:?}");
+            assert!(Direction::BOTH.iter().all(|&direction| conn.unhashed().key(direction).is_none()));
         }
+    }
+
+    #[test]
+    fn keys_that_are_no_packets_are_equal_to_none() {
+        let conn = conn(Method::Masquerade);
+        let original = conn.original;
+        let from_0 = Key4::new(original.src(), original.dst(), 0, 80, 6);
+        let template = Key4::of_template(original.src(), original.dst(), 80, 6);
+        assert_eq!((template.sport(), template.dport()), (0, 80));
+        assert!(template != from_0 && original.with_any_port() != from_0);
+        assert_ne!(original.with_any_port(), template);
+    }
+
+    #[test]
+    fn a_port_that_is_filled_in_later_gives_the_keys_of_that_port() {
+        for method in [Method::Masquerade, Method::Fullnat] {
+            let known = conn(method);
+            let mut reply = known.reply;
+            if method == Method::Masquerade {
+                reply = Key4::new(reply.src(), reply.dst(), reply.sport(), 0, 6);
+            }
+            let waiting = Connection {
+                original: known.original.with_any_port(),
+                reply,
+                flags: known.flags | ConnFlags::NO_CLIENT_PORT,
+                ..known
+            };
+            assert!(waiting.key(Direction::Reply).is_none(), "nobody to reply to");
+            let filled = waiting.with_client_port(40_000);
+            assert_eq!((filled.original, filled.reply), (known.original, known.reply), "{method:?}");
+            assert_eq!(filled.flags, known.flags, "{method:?}");
+        }
+    }
+
+    #[test]
+    fn an_invalid_template_is_found_no_more_and_shows_it() {
+        let conn = conn(Method::Masquerade);
+        let (client, vip) = (conn.original.src(), conn.original.dst());
+        let template = Connection {
+            original: Key4::of_template(client, vip, 80, 6),
+            flags: conn.flags | ConnFlags::TEMPLATE,
+            ..conn
+        };
+        assert!(template.key(Direction::Original).is_some() && template.key(Direction::Reply).is_none());
+        let invalid = template.invalidated();
+        assert!(invalid.key(Direction::Original).is_none() && invalid.is_template());
+        assert_eq!((invalid.original.dport(), invalid.reply.sport()), (0xffff, 0xffff));
+        assert_eq!((invalid.original.src(), invalid.reply.dst()), (client, client));
     }
 }

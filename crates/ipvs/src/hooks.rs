@@ -139,7 +139,7 @@ impl Core {
                     return self.fragment::<K>(context, packet.bytes(), info, protocol);
                 }
                 let key = K::of(packet.bytes(), info);
-                match K::table(&self.tables).lookup(&key) {
+                match self.find(&key) {
                     Some((id, Direction::Reply)) => self.output::<K, B>(context, packet, info, id),
                     Some((id, Direction::Original)) => self.input::<K, B>(context, packet, info, id),
                     None => self

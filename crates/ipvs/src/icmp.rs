@@ -115,7 +115,11 @@ impl Core {
         }
         let key = K::of(frame, &quoted.packet).reversed();
         let table = K::table(&self.tables);
-        table.lookup_in(&key, direction).and_then(|id| table.get(id)).copied()
+        let id = match direction {
+            Direction::Original => self.find_original(&key),
+            Direction::Reply => table.lookup_in(&key, Direction::Reply),
+        };
+        id.and_then(|id| table.get(id)).copied()
     }
 
     /// An error about a tunnel packet of ours, whose content is `inside`: the client is told about its own packet.

@@ -13,7 +13,7 @@ use crate::director::Core;
 use crate::hooks::Context;
 use crate::protocol::tcp::TcpState;
 use crate::protocol::{self, Protocol};
-use crate::{Dest, Settings, Verdict};
+use crate::{ConnFlags, Dest, Settings, Verdict};
 
 impl Core {
     /// A client's packet on a connection.
@@ -30,7 +30,7 @@ impl Core {
         if opens_anew(settings, &conn, dest, info.tcp_flags)
             || (dest.is_none() && settings.expire_nodest_conn)
         {
-            self.remove::<K>(id);
+            self.retire::<K>(id);
             return self.schedule::<K, B>(context, packet, info, &conn.original, conn.protocol());
         }
         match dest {
@@ -50,9 +50,15 @@ impl Core {
         dest: &Dest,
     ) -> Verdict {
         self.count_in(context.snapshot, dest.id, info.ip_len() as u64);
-        match self.transition::<K>(context, id, Direction::Original, info.tcp_flags) {
-            Some(conn) => self.transmit::<K, B>(context, packet, info, &conn, dest),
-            None => Verdict::Accept,
+        let Some(conn) = self.transition::<K>(context, id, Direction::Original, info.tcp_flags) else {
+            return Verdict::Accept;
+        };
+        if !conn.flags.has(ConnFlags::NO_CLIENT_PORT) || conn.method.input_only() {
+            return self.transmit::<K, B>(context, packet, info, &conn, dest);
+        }
+        match self.fill_client_port::<K>(id, info.sport) {
+            Ok(()) => self.transmit::<K, B>(context, packet, info, &conn.with_client_port(info.sport), dest),
+            Err(reason) => Verdict::Drop(reason),
         }
     }
 
@@ -76,11 +82,13 @@ impl Core {
             }
             Direction::Reply => {
                 conn.out_pkts = conn.out_pkts.wrapping_add(1);
-                conn.overheard = true;
+                conn.flags = conn.flags.with(ConnFlags::NO_OUTPUT, false);
                 protocol::Direction::Output
             }
         };
-        conn.state = protocol.transition(conn.state, towards, tcp_flags);
+        let before = conn.state;
+        conn.state = protocol.transition(before, towards, tcp_flags);
+        conn.flags = conn.flags.with(ConnFlags::INACTIVE, !protocol.is_active(conn.state));
         let conn = *conn;
         let timeout_ms = protocol.timeout_ms(conn.state, &context.snapshot.timeouts);
         table.set_expiry(id, context.now_ms.saturating_add(timeout_ms));
@@ -88,6 +96,9 @@ impl Core {
             && let Some(dest) = self.own().dest(conn.dest)
         {
             dest.set_active(!was_active);
+        }
+        if conn.side.is_some() && protocol.assures(before, conn.state, direction) {
+            self.assure::<K>(&conn);
         }
         Some(conn)
     }

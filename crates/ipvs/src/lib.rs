@@ -10,12 +10,15 @@
 
 pub mod app;
 mod connection;
+mod control;
 mod director;
 #[cfg_attr(not(test), expect(dead_code, reason = "persistence comes first"))]
 mod engine;
+mod flags;
 mod hooks;
 mod icmp;
 mod input;
+mod lifetime;
 pub mod limits;
 mod list;
 mod math;
@@ -27,9 +30,12 @@ pub mod rng;
 mod schedule;
 pub mod scheduler;
 pub mod shared;
+mod side;
 pub mod snapshot;
 pub mod steering;
 pub mod table;
+#[cfg(test)]
+mod testing;
 pub mod timeouts;
 pub mod verdict;
 mod xmit;
@@ -39,6 +45,7 @@ use conntab::siphash;
 pub use app::{HELPER_PORTS_MAX, Helper, Helpers};
 pub use conntab::BuildError;
 pub use director::{Cursor, Director};
+pub use flags::ConnFlags;
 pub use limits::Limits;
 pub use list::ConnView;
 pub use model::{

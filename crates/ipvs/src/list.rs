@@ -1,25 +1,27 @@
 //! Showing connections to an operator.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use conntab::{ConnId, ConnTable};
 
 use crate::connection::{Connection, FlowKey};
 use crate::director::{Cursor, Director};
-use crate::{DestId, Method, Protocol, Snapshot};
+use crate::{ConnFlags, DestId, Method, Protocol};
 
-/// A connection as listings show it.
+/// A connection, or a template, as listings show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnView {
-    /// Upper-layer protocol.
-    pub protocol: Protocol,
-    /// Name of the protocol's state.
+    /// Upper-layer protocol; none for a template of a mark, which stands for all of them [IPPROTO_IP].
+    pub protocol: Option<Protocol>,
+    /// Name of the protocol's state; of a template NONE or ASSURED.
     pub state: &'static str,
     /// Whether it counts as active at its destination.
     pub active: bool,
-    /// The client.
+    /// What it is besides.
+    pub flags: ConnFlags,
+    /// The client; port 0 for a template, whose address is masked, and for a connection that waits for a client.
     pub client: SocketAddr,
-    /// What the client connected to.
+    /// What the client connected to. Of a template port 0 stands for any, and the address of a mark's is the mark.
     pub virtual_addr: SocketAddr,
     /// What the destination takes for the client (FULLNAT).
     pub local: Option<SocketAddr>,
@@ -35,6 +37,10 @@ pub struct ConnView {
     pub in_pkts: u32,
     /// Packets to the client; wraps at 2^32.
     pub out_pkts: u32,
+    /// Mark of the packet that it was made for, where it has been kept.
+    pub mark: u32,
+    /// Connections that it controls.
+    pub controlled: u32,
 }
 
 impl Director {
@@ -47,47 +53,55 @@ impl Director {
         budget: usize,
         mut show: impl FnMut(ConnView),
     ) -> Option<Cursor> {
-        let snapshot = self.snapshot();
         let tables = &self.core.tables;
         match cursor {
             Cursor::V4(at) => {
                 let next =
-                    tables.v4.scan(at, budget, |id, conn| show(view(snapshot, &tables.v4, now_ms, id, conn)));
+                    tables.v4.scan(at, budget, |id, conn| show(self.view(&tables.v4, now_ms, id, conn)));
                 Some(next.map_or(Cursor::V6(conntab::Cursor::default()), Cursor::V4))
             }
             Cursor::V6(at) => tables
                 .v6
-                .scan(at, budget, |id, conn| show(view(snapshot, &tables.v6, now_ms, id, conn)))
+                .scan(at, budget, |id, conn| show(self.view(&tables.v6, now_ms, id, conn)))
                 .map(Cursor::V6),
         }
     }
-}
 
-fn view<K: FlowKey>(
-    snapshot: &Snapshot,
-    table: &ConnTable<Connection<K>>,
-    now_ms: u64,
-    id: ConnId,
-    conn: &Connection<K>,
-) -> ConnView {
-    let src = |key: &K| SocketAddr::new(key.src().into(), key.sport());
-    let dst = |key: &K| SocketAddr::new(key.dst().into(), key.dport());
-    let remembered = (conn.reply != K::default()).then(|| src(&conn.reply));
-    let configured = || {
-        snapshot.services.dest(conn.dest).map(|(_, dest)| SocketAddr::new(dest.addr, conn.original.dport()))
-    };
-    ConnView {
-        protocol: conn.protocol(),
-        state: conn.protocol().state_name(conn.state),
-        active: conn.is_active(),
-        client: src(&conn.original),
-        virtual_addr: dst(&conn.original),
-        local: (conn.method == Method::Fullnat).then(|| dst(&conn.reply)),
-        destination: remembered.or_else(configured),
-        dest: conn.dest,
-        method: conn.method,
-        expires_in_ms: table.expiry(id).unwrap_or(0).saturating_sub(now_ms),
-        in_pkts: conn.in_pkts,
-        out_pkts: conn.out_pkts,
+    fn view<K: FlowKey>(
+        &self,
+        table: &ConnTable<Connection<K>>,
+        now_ms: u64,
+        id: ConnId,
+        conn: &Connection<K>,
+    ) -> ConnView {
+        let src = |key: &K| SocketAddr::new(key.src().into(), key.sport());
+        let dst = |key: &K| SocketAddr::new(key.dst().into(), key.dport());
+        let protocol = Protocol::from_number(conn.original.protocol_number());
+        let side = self.core.side.get(conn.side);
+        let remembered = Some(conn.reply.src().into()).filter(|addr: &IpAddr| !addr.is_unspecified());
+        let addr = remembered.or_else(|| side.and_then(|side| side.dest_addr));
+        let configured = || self.snapshot.services.dest(conn.dest).map(|(_, dest)| dest.addr);
+        let state = match protocol {
+            Some(protocol) if !conn.is_template() => protocol.state_name(conn.state),
+            _ if conn.is_assured() => "ASSURED",
+            _ => "NONE",
+        };
+        ConnView {
+            protocol,
+            state,
+            active: conn.is_active(),
+            flags: conn.flags,
+            client: src(&conn.original),
+            virtual_addr: dst(&conn.original),
+            local: (conn.method == Method::Fullnat && !conn.is_template()).then(|| dst(&conn.reply)),
+            destination: addr.or_else(configured).map(|addr| SocketAddr::new(addr, conn.reply.sport())),
+            dest: conn.dest,
+            method: conn.method,
+            expires_in_ms: table.expiry(id).unwrap_or(0).saturating_sub(now_ms),
+            in_pkts: conn.in_pkts,
+            out_pkts: conn.out_pkts,
+            mark: side.map_or(0, |side| side.mark),
+            controlled: side.map_or(0, |side| side.controlled),
+        }
     }
 }

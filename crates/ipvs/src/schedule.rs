@@ -9,7 +9,7 @@ use wire::{Fragment, PacketBuf, PacketInfo, tcp};
 use crate::connection::{Connection, FlowKey};
 use crate::director::Core;
 use crate::hooks::Context;
-use crate::protocol::{NEW_TIMEOUT_MS, Protocol, State};
+use crate::protocol::{NEW_TIMEOUT_MS, Protocol};
 use crate::{Dest, Method, Service, Verdict, pool, scheduler, steering};
 
 /// Source port of active FTP's data connections, which must have been expected and are never scheduled.
@@ -107,32 +107,14 @@ impl Core {
         service: &Service,
         dest: &Dest,
     ) -> Result<conntab::ConnId, DropReason> {
-        if self.is_full() {
-            return Err(DropReason::ConnectionTableFull);
-        }
         let reply = self.reply_key(context, frame, info, key, service, dest)?;
-        let conn = Connection {
-            original: *key,
-            reply,
-            dest: dest.id,
-            in_pkts: 0,
-            out_pkts: 0,
-            state: State::NONE,
-            method: dest.method,
-            overheard: false,
-        };
-        let id = K::table_mut(&mut self.tables)
-            .insert(conn, context.now_ms, NEW_TIMEOUT_MS)
-            .map_err(|_| DropReason::ConnectionTableFull)?;
+        let conn = Connection::new(*key, reply, dest.id, dest.method);
+        let id = self.add(conn, None, context.now_ms, NEW_TIMEOUT_MS)?;
         let own = self.own();
-        own.dest(dest.id).into_iter().for_each(|dest| {
-            dest.bind(conn.is_active());
-            dest.traffic.count_conn();
-        });
+        own.dest(dest.id).into_iter().for_each(|dest| dest.traffic.count_conn());
         own.service(service.id).into_iter().for_each(|service| service.count_conn());
         own.total.count_conn();
         self.schedulers.bound(dest, &self.shared);
-        self.publish_len();
         Ok(id)
     }
 
@@ -155,7 +137,10 @@ impl Core {
             (Method::DirectRouting | Method::Tunnel, Some(addr)) => {
                 Ok(K::new(addr, key.src(), key.dport(), key.sport(), number))
             }
-            (Method::Tunnel, None) => Ok(K::default()),
+            // Of another family: what remembers it is beside the record.
+            (Method::Tunnel, None) => {
+                Ok(K::new(K::default().src(), key.src(), key.dport(), key.sport(), number))
+            }
             (Method::Fullnat, Some(addr)) => {
                 let slot = steering::slot(context.snapshot, frame, info);
                 self.local_endpoint(context, service, slot, |local, local_port| {
@@ -168,7 +153,7 @@ impl Core {
     }
 
     /// A reply key with a local address and port that no other connection with this destination endpoint has.
-    fn local_endpoint<K: FlowKey>(
+    pub(crate) fn local_endpoint<K: FlowKey>(
         &mut self,
         context: &Context<'_>,
         service: &Service,

@@ -82,6 +82,7 @@ pub struct DestCounters {
     pub traffic: Traffic,
     active: AtomicU32,
     inactive: AtomicU32,
+    persistent: AtomicU32,
     refs: AtomicU32,
 }
 
@@ -122,6 +123,18 @@ impl DestCounters {
         step(&self.refs, -1);
     }
 
+    /// A template was bound to the destination [ip_vs_bind_dest]. For the owning worker only.
+    pub fn bind_template(&self) {
+        step(&self.persistent, 1);
+        step(&self.refs, 1);
+    }
+
+    /// A template let go of the destination [ip_vs_unbind_dest]. For the owning worker only.
+    pub fn unbind_template(&self) {
+        step(&self.persistent, -1);
+        step(&self.refs, -1);
+    }
+
     /// A bound connection became active, or stopped being so. For the owning worker only.
     pub fn set_active(&self, active: bool) {
         step(self.side(active), 1);
@@ -131,6 +144,11 @@ impl DestCounters {
     /// Connections now.
     pub fn load(&self) -> Load {
         Load { active: self.active.load(Relaxed), inactive: self.inactive.load(Relaxed) }
+    }
+
+    /// Templates now [persistconns]; they are no load.
+    pub fn persistent(&self) -> u32 {
+        self.persistent.load(Relaxed)
     }
 
     /// Connections and other state that name the destination: while there are any, its id is in use.
@@ -228,8 +246,12 @@ mod tests {
         assert_eq!(dest.load(), Load { active: 1, inactive: 0 });
         dest.set_active(false);
         assert_eq!(dest.load(), Load { active: 0, inactive: 1 });
+        dest.bind_template();
+        assert_eq!((dest.load().total(), dest.persistent(), dest.refs()), (1, 1, 2), "a template is no load");
         dest.unbind(false);
-        assert_eq!((dest.load(), dest.refs()), (Load::default(), 0));
+        assert_eq!((dest.load(), dest.refs()), (Load::default(), 1));
+        dest.unbind_template();
+        assert_eq!((dest.persistent(), dest.refs()), (0, 0));
     }
 
     #[test]

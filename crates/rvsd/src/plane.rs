@@ -182,7 +182,7 @@ fn refused(error: &PlaneError) -> DataplaneError {
 fn view(snapshot: &Snapshot, worker: WorkerId, conn: &ipvs::ConnView) -> Option<ConnView> {
     Some(ConnView {
         worker: worker.0,
-        protocol: match conn.protocol {
+        protocol: match conn.protocol? {
             ipvs::Protocol::Tcp => api::Protocol::Tcp,
             ipvs::Protocol::Udp => api::Protocol::Udp,
         },
@@ -213,7 +213,7 @@ fn is_of(snapshot: &Snapshot, conn: &ipvs::ConnView, key: &ServiceKey) -> bool {
         return service.key == key;
     }
     let ipvs::ServiceKey::Address { protocol, addr, port } = key else { return false };
-    conn.protocol == protocol
+    conn.protocol == Some(protocol)
         && conn.virtual_addr.ip() == addr
         && (port == 0 || port == conn.virtual_addr.port())
 }

@@ -82,6 +82,15 @@ impl Protocol {
         }
     }
 
+    /// Whether a connection that went from one state to another by a packet of this direction shows that its client means
+    /// it, so that a template that controls it is kept when memory is short [ip_vs_control_assure_ct].
+    pub fn assures(self, before: State, after: State, direction: conntab::Direction) -> bool {
+        match self {
+            Self::Tcp => before != after && after == tcp::TcpState::Established.into(),
+            Self::Udp => direction == conntab::Direction::Reply,
+        }
+    }
+
     /// How long a connection in this state may be idle, in milliseconds.
     pub fn timeout_ms(self, state: State, timeouts: &Timeouts) -> u64 {
         match self {

@@ -114,7 +114,7 @@ impl Lab {
 pub(super) fn connection(view: &ConnView) -> (String, u64) {
     let end = |at: SocketAddr| format!("{} {:04X}", conn_addr(at.ip()), at.port());
     let row = [
-        view.protocol.name().into(),
+        view.protocol.map_or("IP", ipvs::Protocol::name).into(),
         end(view.client),
         end(view.virtual_addr),
         view.destination.map_or_else(String::new, end),
