@@ -100,14 +100,21 @@ pub fn build(
         services: built.table.clone(),
         pools: Pools::build(&local),
         steering: steering(config, fixed),
-        timeouts: Timeouts {
-            tcp_ms: u64::from(config.ipvs.tcp_timeout_s) * 1000,
-            tcp_fin_ms: u64::from(config.ipvs.tcp_fin_timeout_s) * 1000,
-            udp_ms: u64::from(config.ipvs.udp_timeout_s) * 1000,
-        },
+        timeouts: timeouts(config),
         settings: settings(&config.ipvs.sysctls),
     };
     Ok((snapshot, built))
+}
+
+fn timeouts(config: &Config) -> Timeouts {
+    let ms = |seconds: u32| u64::from(seconds) * 1000;
+    let mut timeouts = Timeouts::default();
+    timeouts.set_common(
+        ms(config.ipvs.tcp_timeout_s),
+        ms(config.ipvs.tcp_fin_timeout_s),
+        ms(config.ipvs.udp_timeout_s),
+    );
+    timeouts
 }
 
 /// The director's limits that the configuration asks for.

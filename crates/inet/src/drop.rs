@@ -79,6 +79,7 @@ drop_reasons! {
     FragmentTableFull, "fragment_table_full", "Too many fragments wait: in all, of one sender or of one datagram.";
     FragmentTimeout, "fragment_timeout", "The other fragments of the datagram did not come in time.";
     NoHeadroom, "no_headroom", "No room in the buffer for the headers to be added.";
+    SctpNoChunk, "sctp_no_chunk", "An SCTP packet of no connection that ends before its first chunk.";
     NoDestination, "no_destination", "The service has no destination that may be chosen.";
     DestinationGone, "destination_gone", "The connection's destination has been removed.";
     DestinationOverloaded, "destination_overloaded", "Every destination has reached its upper threshold.";
@@ -86,6 +87,7 @@ drop_reasons! {
     SideTableFull, "side_table_full", "No room for what a connection has besides its record: who controls it, or whom it controls.";
     NoLocalPort, "no_local_port", "Every local address and port of the FULLNAT pool is taken for this destination.";
     NoLocalPool, "no_local_pool", "A FULLNAT service without local addresses of the destination's family.";
+    FullnatWithoutPorts, "fullnat_without_ports", "AH or ESP beside a FULLNAT connection: nothing would tell whose reply is whose.";
     NotConnection, "not_connection", "To a FULLNAT local address, or from a real server that is told so, but of no connection.";
     DefenceDrop, "defence_drop", "Dropped at random because the director is under attack.";
     SteerRingFull, "steer_ring_full", "The ring to the owning worker is full.";

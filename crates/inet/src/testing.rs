@@ -80,5 +80,17 @@ pub(crate) fn info(frame: &[u8]) -> PacketInfo {
         Some(_) => Fragment::Later,
     };
     let family = if v4 { Family::V4 } else { Family::V6 };
-    PacketInfo { family, l3: 14, l4, end, protocol, ttl, tcp_flags: 0, fragment, sport: 0, dport: 0 }
+    PacketInfo {
+        family,
+        l3: 14,
+        l4,
+        end,
+        protocol,
+        ttl,
+        tcp_flags: 0,
+        sctp: None,
+        fragment,
+        sport: 0,
+        dport: 0,
+    }
 }

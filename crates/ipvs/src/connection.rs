@@ -13,6 +13,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use conntab::{ConnTable, Direction, Entry, Key, Key4, Key6};
 use wire::{Family, PacketInfo};
 
+use crate::protocol::Ports;
 use crate::side::SideIndex;
 use crate::{ConnFlags, DestId, Method, Protocol, State};
 
@@ -32,7 +33,8 @@ pub(crate) trait FlowKey: Key + Default {
 
     /// A key of these endpoints; ports in host order.
     fn new(src: Self::Addr, dst: Self::Addr, sport: u16, dport: u16, protocol: u8) -> Self;
-    /// The key that a packet carries, read from the frame that `info` was parsed from.
+    /// The key of the connection that a packet can be of, read from the frame that `info` was parsed from: what it
+    /// carries, but for AH and ESP, which follow another ([`Ports`]).
     fn of(frame: &[u8], info: &PacketInfo) -> Self;
     /// An address of this family; none if it is of the other.
     fn addr(addr: IpAddr) -> Option<Self::Addr>;
@@ -274,13 +276,9 @@ impl FlowKey for Key4 {
     #[inline]
     fn of(frame: &[u8], info: &PacketInfo) -> Self {
         let l3 = usize::from(info.l3);
-        Key4::new(
-            bytes::<4>(frame, l3 + 12).into(),
-            bytes::<4>(frame, l3 + 16).into(),
-            info.sport,
-            info.dport,
-            info.protocol,
-        )
+        let Ports { protocol, sport, dport } = Ports::of(info);
+        let (src, dst) = (bytes::<4>(frame, l3 + 12).into(), bytes::<4>(frame, l3 + 16).into());
+        Key4::new(src, dst, sport, dport, protocol)
     }
 
     fn addr(addr: IpAddr) -> Option<Ipv4Addr> {
@@ -298,13 +296,9 @@ impl FlowKey for Key6 {
     #[inline]
     fn of(frame: &[u8], info: &PacketInfo) -> Self {
         let l3 = usize::from(info.l3);
-        Key6::new(
-            bytes::<16>(frame, l3 + 8).into(),
-            bytes::<16>(frame, l3 + 24).into(),
-            info.sport,
-            info.dport,
-            info.protocol,
-        )
+        let Ports { protocol, sport, dport } = Ports::of(info);
+        let (src, dst) = (bytes::<16>(frame, l3 + 8).into(), bytes::<16>(frame, l3 + 24).into());
+        Key6::new(src, dst, sport, dport, protocol)
     }
 
     fn addr(addr: IpAddr) -> Option<Ipv6Addr> {

@@ -39,7 +39,7 @@ pub(crate) struct Context<'a> {
 
 /// What a packet is to the director.
 enum Kind {
-    /// Of a protocol that is balanced.
+    /// Of a protocol that is balanced, or that follows one that is.
     Balanced(Protocol),
     /// ICMP of the packet's family.
     Icmp,
@@ -52,7 +52,7 @@ impl Kind {
         if is_icmp(info) {
             return Self::Icmp;
         }
-        Protocol::from_number(info.protocol).map_or(Self::Other, Self::Balanced)
+        Protocol::of(info).map_or(Self::Other, Self::Balanced)
     }
 }
 

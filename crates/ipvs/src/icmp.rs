@@ -109,8 +109,8 @@ impl Core {
         quoted: &Quoted,
         direction: Direction,
     ) -> Option<Connection<K>> {
-        Protocol::from_number(quoted.packet.protocol)?;
-        if quoted.packet.fragment == Fragment::Later {
+        let protocol = Protocol::of(&quoted.packet)?;
+        if quoted.packet.fragment == Fragment::Later && !protocol.goes_by_address() {
             return None;
         }
         let key = K::of(frame, &quoted.packet).reversed();

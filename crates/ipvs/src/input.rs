@@ -1,19 +1,20 @@
 //! What clients send [ip_vs_in].
 //!
 //! A packet of a known connection is counted, moves the connection's state and goes to its destination. Two things end
-//! a connection instead, and have its packet scheduled as if it had never been: a SYN that opens it anew, and a
+//! a connection instead, and have its packet scheduled as if it had never been: a SYN or INIT that opens it anew, and a
 //! destination that is gone when `expire_nodest_conn` says so.
 
 use conntab::{ConnId, Direction};
 use inet::DropReason;
-use wire::{PacketBuf, PacketInfo, tcp};
+use wire::{PacketBuf, PacketInfo, sctp, tcp};
 
 use crate::connection::{Connection, FlowKey};
 use crate::director::Core;
 use crate::hooks::Context;
+use crate::protocol::sctp::SctpState;
 use crate::protocol::tcp::TcpState;
-use crate::protocol::{self, Protocol};
-use crate::{ConnFlags, Dest, Settings, Verdict};
+use crate::protocol::{self, Ports, Protocol};
+use crate::{ConnFlags, Defence, Dest, Method, Settings, Verdict};
 
 impl Core {
     /// A client's packet on a connection.
@@ -27,11 +28,13 @@ impl Core {
         let Some(conn) = K::table(&self.tables).get(id).copied() else { return Verdict::Accept };
         let settings = &context.snapshot.settings;
         let dest = context.snapshot.services.dest(conn.dest).map(|(_, dest)| dest);
-        if opens_anew(settings, &conn, dest, info.tcp_flags)
-            || (dest.is_none() && settings.expire_nodest_conn)
-        {
+        if opens_anew(settings, &conn, dest, info) || (dest.is_none() && settings.expire_nodest_conn) {
             self.retire::<K>(id);
             return self.schedule::<K, B>(context, packet, info, &conn.original, conn.protocol());
+        }
+        let portless = Protocol::of(info).is_some_and(Protocol::goes_by_address);
+        if portless && conn.method == Method::Fullnat {
+            return Verdict::Drop(DropReason::FullnatWithoutPorts);
         }
         match dest {
             Some(dest) => self.pass::<K, B>(context, packet, info, id, dest),
@@ -50,14 +53,15 @@ impl Core {
         dest: &Dest,
     ) -> Verdict {
         self.count_in(context.snapshot, dest.id, info.ip_len() as u64);
-        let Some(conn) = self.transition::<K>(context, id, Direction::Original, info.tcp_flags) else {
+        let Some(conn) = self.transition::<K>(context, id, Direction::Original, info) else {
             return Verdict::Accept;
         };
         if !conn.flags.has(ConnFlags::NO_CLIENT_PORT) || conn.method.input_only() {
             return self.transmit::<K, B>(context, packet, info, &conn, dest);
         }
-        match self.fill_client_port::<K>(id, info.sport) {
-            Ok(()) => self.transmit::<K, B>(context, packet, info, &conn.with_client_port(info.sport), dest),
+        let port = Ports::of(info).sport;
+        match self.fill_client_port::<K>(id, port) {
+            Ok(()) => self.transmit::<K, B>(context, packet, info, &conn.with_client_port(port), dest),
             Err(reason) => Verdict::Drop(reason),
         }
     }
@@ -69,8 +73,9 @@ impl Core {
         context: &Context<'_>,
         id: ConnId,
         direction: Direction,
-        tcp_flags: u8,
+        info: &PacketInfo,
     ) -> Option<Connection<K>> {
+        let secure = self.secure_tcp(&context.snapshot.settings);
         let table = K::table_mut(&mut self.tables);
         let conn = table.get_mut(id)?;
         let protocol = conn.protocol();
@@ -87,7 +92,7 @@ impl Core {
             }
         };
         let before = conn.state;
-        conn.state = protocol.transition(before, towards, tcp_flags);
+        conn.state = protocol.transition(before, towards, info, secure);
         conn.flags = conn.flags.with(ConnFlags::INACTIVE, !protocol.is_active(conn.state));
         let conn = *conn;
         let timeout_ms = protocol.timeout_ms(conn.state, &context.snapshot.timeouts);
@@ -102,24 +107,37 @@ impl Core {
         }
         Some(conn)
     }
+
+    /// Whether TCP connections go by the stricter states.
+    fn secure_tcp(&self, settings: &Settings) -> bool {
+        settings.secure_tcp == Defence::Always
+    }
 }
 
-/// Whether this packet is a SYN that begins another connection between the same endpoints, rather than one of the
-/// connection that there is [is_new_conn_expected, conn_reuse_mode].
+/// Whether this packet is a SYN or INIT that begins another connection between the same endpoints, rather than one of the
+/// connection that there is [is_new_conn, is_new_conn_expected, conn_reuse_mode].
 fn opens_anew<K: FlowKey>(
     settings: &Settings,
     conn: &Connection<K>,
     dest: Option<&Dest>,
-    tcp_flags: u8,
+    info: &PacketInfo,
 ) -> bool {
-    if conn.protocol() != Protocol::Tcp || tcp_flags & tcp::SYN == 0 {
+    let begins = match Protocol::of(info) {
+        Some(Protocol::Tcp) => info.tcp_flags & tcp::SYN != 0,
+        Some(Protocol::Sctp) => info.sctp.is_some_and(|lead| lead.first == sctp::INIT),
+        Some(Protocol::Udp | Protocol::Ah | Protocol::Esp) | None => false,
+    };
+    if !begins {
         return false;
     }
     let quiesced = settings.expire_nodest_conn && dest.is_some_and(|dest| dest.weight == 0);
-    let closed = match TcpState::from(conn.state) {
-        TcpState::TimeWait | TcpState::Close => true,
-        TcpState::FinWait => settings.conn_reuse_mode & 2 != 0 && conn.input_only(),
-        _ => false,
+    let closed = match conn.protocol() {
+        Protocol::Sctp => SctpState::from(conn.state) == SctpState::Closed,
+        _ => match TcpState::from(conn.state) {
+            TcpState::TimeWait | TcpState::Close => true,
+            TcpState::FinWait => settings.conn_reuse_mode & 2 != 0 && conn.input_only(),
+            _ => false,
+        },
     };
     quiesced || (settings.conn_reuse_mode != 0 && closed)
 }

@@ -6,7 +6,7 @@
 
 use conntab::{ConnId, Direction};
 use inet::{DropReason, IcmpError};
-use wire::{PacketBuf, PacketInfo, rewrite, tcp};
+use wire::{PacketBuf, PacketInfo, rewrite, sctp, tcp};
 
 use crate::connection::FlowKey;
 use crate::director::Core;
@@ -23,7 +23,7 @@ impl Core {
             && let Some(conn) = table.get(id).filter(|conn| conn.method.input_only())
         {
             self.count_out(context.snapshot, conn.dest, info.ip_len() as u64);
-            self.transition::<K>(context, id, Direction::Reply, info.tcp_flags);
+            self.transition::<K>(context, id, Direction::Reply, info);
         }
     }
 
@@ -37,7 +37,8 @@ impl Core {
     ) -> Option<Verdict> {
         let Snapshot { settings, services, .. } = context.snapshot;
         let concerns = settings.nat_icmp_send
-            && info.tcp_flags & tcp::RST == 0
+            && !protocol.goes_by_address()
+            && !resets(info)
             && services.is_real_server(protocol, info.src(packet.bytes()), info.sport);
         if !concerns {
             return None;
@@ -70,7 +71,13 @@ impl Core {
         }
         translate::packet(packet.bytes_mut(), info, &to_client);
         self.count_out(context.snapshot, conn.dest, info.ip_len() as u64);
-        self.transition::<K>(context, id, Direction::Reply, info.tcp_flags);
+        self.transition::<K>(context, id, Direction::Reply, info);
         verdict
     }
+}
+
+/// Whether a packet ends a connection at once, so that nobody need be told that there is none
+/// [is_tcp_reset, is_sctp_abort].
+fn resets(info: &PacketInfo) -> bool {
+    info.tcp_flags & tcp::RST != 0 || info.sctp.is_some_and(|lead| lead.first == sctp::ABORT)
 }

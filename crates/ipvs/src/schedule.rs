@@ -4,7 +4,7 @@
 //! the service has none to give, and the client hears "port unreachable".
 
 use inet::{DropReason, IcmpError};
-use wire::{Fragment, PacketBuf, PacketInfo, tcp};
+use wire::{Fragment, PacketBuf, PacketInfo, sctp, tcp};
 
 use crate::connection::{Connection, FlowKey};
 use crate::director::Core;
@@ -25,13 +25,19 @@ impl Core {
         key: &K,
         protocol: Protocol,
     ) -> Verdict {
+        let settings = &context.snapshot.settings;
         let begins = match protocol {
             // An ACK beside the SYN does not matter, as in Linux.
             Protocol::Tcp => {
-                (context.snapshot.settings.sloppy_tcp || info.tcp_flags & tcp::SYN != 0)
-                    && info.tcp_flags & tcp::RST == 0
+                (settings.sloppy_tcp || info.tcp_flags & tcp::SYN != 0) && info.tcp_flags & tcp::RST == 0
             }
             Protocol::Udp => true,
+            Protocol::Sctp => match info.sctp {
+                Some(lead) => lead.first == sctp::INIT || (settings.sloppy_sctp && lead.first != sctp::ABORT),
+                None => return Verdict::Drop(DropReason::SctpNoChunk),
+            },
+            // Agreed upon by a key exchange that has no connection here.
+            Protocol::Ah | Protocol::Esp => false,
         };
         if !begins || key.sport() == FTP_DATA {
             return Verdict::Accept;

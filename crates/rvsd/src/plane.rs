@@ -185,6 +185,9 @@ fn view(snapshot: &Snapshot, worker: WorkerId, conn: &ipvs::ConnView) -> Option<
         protocol: match conn.protocol? {
             ipvs::Protocol::Tcp => api::Protocol::Tcp,
             ipvs::Protocol::Udp => api::Protocol::Udp,
+            ipvs::Protocol::Sctp => api::Protocol::Sctp,
+            // They follow connections of others.
+            ipvs::Protocol::Ah | ipvs::Protocol::Esp => return None,
         },
         client: conn.client,
         service: conn.virtual_addr,

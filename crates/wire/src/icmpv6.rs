@@ -73,6 +73,7 @@ pub fn written_info(len: usize, hop_limit: u8) -> PacketInfo {
         protocol: protocol::ICMPV6,
         ttl: hop_limit,
         tcp_flags: 0,
+        sctp: None,
         fragment: Fragment::No,
         sport: 0,
         dport: 0,

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use crate::{ipv4, ipv6};
+use crate::{ipv4, ipv6, sctp};
 
 /// Address family of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +41,8 @@ pub struct PacketInfo {
     pub ttl: u8,
     /// TCP flags (byte 13 of the header), 0 for other protocols.
     pub tcp_flags: u8,
+    /// What the chunks of SCTP say; `None` for other protocols, fragments and quotations, and if there is no chunk.
+    pub sctp: Option<sctp::Lead>,
     /// Whether this is a fragment.
     pub fragment: Fragment,
     /// Source port (TCP, UDP, SCTP), else 0.

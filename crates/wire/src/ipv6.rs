@@ -5,7 +5,7 @@
 use core::net::Ipv6Addr;
 
 use crate::field::{array, get_u8, get_u16, get_u32, put, put_u8, put_u16, put_u32};
-use crate::protocol;
+use crate::{ah, protocol};
 
 /// Length of the fixed header, in bytes.
 pub const HEADER_LEN: usize = 40;
@@ -184,20 +184,21 @@ pub struct Extensions {
 
 impl Extensions {
     /// Walks the extension headers of the packet `ip`. The walk ends at the upper layer, and behind the header of a later
-    /// fragment. AH is an upper layer here, because IPVS balances it.
+    /// fragment. AH is stepped over as the kernel does, so that what it protects is balanced as if it were alone; one that
+    /// is cut off counts as the upper layer, for the host to complain about [ipv6_find_hdr].
     pub fn walk(ip: &[u8]) -> Result<Self, ExtensionError> {
         let mut end = Self { protocol: next_header(ip), upper: HEADER_LEN, fragment: None };
         let mut announced_at = 6;
         for _ in 0..=MAX_EXTENSIONS {
             let at = end.upper;
-            let len = match end.protocol {
-                protocol::FRAGMENT => FRAGMENT_LEN,
-                protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
-                    (usize::from(get_u8(ip, at + 1)) + 1) * 8
-                }
-                _ => return Ok(end),
-            };
+            if !is_extension(end.protocol) {
+                return Ok(end);
+            }
+            let len = extension_len(ip, end.protocol, at);
             if at + len > ip.len() {
+                if end.protocol == protocol::AH {
+                    return Ok(end);
+                }
                 return Err(ExtensionError::Truncated);
             }
             if end.protocol == protocol::FRAGMENT {
@@ -222,13 +223,31 @@ impl Extensions {
 pub fn announced_at(ip: &[u8], upper: usize) -> usize {
     let (mut announced_at, mut at) = (6, HEADER_LEN);
     while at < upper {
-        let len = match get_u8(ip, announced_at) {
-            protocol::FRAGMENT => FRAGMENT_LEN,
-            _ => (usize::from(get_u8(ip, at + 1)) + 1) * 8,
-        };
+        let len = extension_len(ip, get_u8(ip, announced_at), at);
         (announced_at, at) = (at, at + len);
     }
     announced_at
+}
+
+/// Whether the walk steps over a header of this number.
+fn is_extension(number: u8) -> bool {
+    matches!(
+        number,
+        protocol::HOP_BY_HOP
+            | protocol::ROUTING
+            | protocol::DESTINATION_OPTIONS
+            | protocol::FRAGMENT
+            | protocol::AH
+    )
+}
+
+/// Length of the extension header at `at`, in bytes, whose number is `number`.
+fn extension_len(ip: &[u8], number: u8, at: usize) -> usize {
+    match number {
+        protocol::FRAGMENT => FRAGMENT_LEN,
+        protocol::AH => ah::header_len(ip.get(at..).unwrap_or_default()),
+        _ => (usize::from(get_u8(ip, at + 1)) + 1) * 8,
+    }
 }
 
 fn read_fragment(ip: &[u8], at: usize, announced_at: usize) -> FragmentHeader {
@@ -284,7 +303,7 @@ mod tests {
         for (name, headers, want) in [
             ("none", &[][..], Ok((6, 40))),
             ("hop-by-hop, routing, options", &[0, 43, 60], Ok((6, 64))),
-            ("AH is an upper layer", &[0, 51], Ok((51, 48))),
+            ("AH is stepped over", &[0, 51], Ok((6, 56))),
             ("as many as may be", &many[1..], Ok((6, 40 + 8 * MAX_EXTENSIONS))),
             ("one more", &many, Err(ExtensionError::TooMany)),
         ] {
@@ -330,6 +349,9 @@ mod tests {
 
     #[test]
     fn refuses_what_is_cut_off_or_nested() {
+        let cut_ah = Frame::v6("::1", "::2").raw(51).payload(&[6, 4, 0, 0, 0, 0, 1, 0]).build();
+        let end = Extensions::walk(&cut_ah[14..]).map(|end| (end.protocol, end.upper));
+        assert_eq!(end, Ok((51, 40)), "AH that is cut off is an upper layer");
         let whole = packet(&[0, 60]);
         assert_eq!(Extensions::walk(&whole[..55]), Err(ExtensionError::Truncated));
         let nested = Frame::v6("::1", "::2").extension(44, &[0; 6]).fragment(0, true).tcp(1, 2, 0).build();

@@ -175,6 +175,7 @@ impl Ip {
             protocol: self.protocol,
             ttl: self.ttl,
             tcp_flags: 0,
+            sctp: None,
             fragment: self.fragment,
             sport: 0,
             dport: 0,
@@ -282,6 +283,9 @@ fn check_upper(mut info: PacketInfo, frame: &[u8]) -> Result<PacketInfo, ParseEr
         check_lengths(info.protocol, upper)?;
     }
     read_upper(&mut info, frame);
+    if info.protocol == protocol::SCTP && info.fragment == Fragment::No {
+        info.sctp = sctp::lead(info.upper(frame));
+    }
     Ok(info)
 }
 
@@ -329,6 +333,7 @@ mod tests {
             frame
         };
         let options = [1, 1, 1, 0];
+        let ah = [0; 22];
         for (name, frame, l4, end, protocol, ports) in [
             ("TCP", v4().tcp(3000, 80, tcp::SYN).build(), 34, 54, 6, (3000, 80)),
             ("TCP with padding", padded(v4().tcp(3000, 80, tcp::SYN).build()), 34, 54, 6, (3000, 80)),
@@ -343,6 +348,7 @@ mod tests {
                 132,
                 (7, 9),
             ),
+            ("SCTP INIT", v4().sctp(7, 9, 0).payload(&[1, 0, 0, 4]).build(), 34, 50, 132, (7, 9)),
             ("echo", v4().echo_request(1, 2).build(), 34, 42, 1, (0, 0)),
             ("unknown protocol", v4().raw(253).build(), 34, 34, 253, (0, 0)),
             ("TCP over IPv6", v6().tcp(3000, 80, tcp::SYN).build(), 54, 74, 6, (3000, 80)),
@@ -357,13 +363,28 @@ mod tests {
             ),
             ("atomic fragment", v6().fragment(0, false).udp(5, 6).build(), 62, 70, 17, (5, 6)),
             ("no next header", v6().raw(59).build(), 54, 54, 59, (0, 0)),
-            ("AH", v6().raw(51).payload(&[0; 24]).build(), 54, 78, 51, (0, 0)),
+            ("AH", v4().raw(51).payload(&[6; 24]).build(), 34, 58, 51, (0, 0)),
+            ("UDP in AH over IPv6", v6().extension(51, &ah).udp(5, 6).build(), 78, 86, 17, (5, 6)),
+            (
+                "ESP in AH over IPv6",
+                v6().extension(51, &ah).raw(50).payload(&[0; 8]).build(),
+                78,
+                86,
+                50,
+                (0, 0),
+            ),
+            ("AH over IPv6, cut off", v6().raw(51).payload(&[17, 4, 0]).build(), 54, 57, 51, (0, 0)),
         ] {
             let info = info(&frame);
             assert_eq!((info.l3, info.l4, info.end), (14, l4, end), "{name}");
             assert_eq!((info.protocol, (info.sport, info.dport)), (protocol, ports), "{name}");
             assert_eq!((info.fragment, info.ttl), (Fragment::No, 64), "{name}");
             assert_eq!(info.tcp_flags, if protocol == 6 { tcp::SYN } else { 0 }, "{name}");
+            assert_eq!(
+                info.sctp.map(|lead| lead.kind()),
+                (name == "SCTP INIT").then_some(sctp::INIT),
+                "{name}"
+            );
         }
     }
 

@@ -118,6 +118,35 @@ pub fn chunks(sctp: &[u8]) -> impl Iterator<Item = Chunk> {
     })
 }
 
+/// What a director learns from a packet's chunks: the type of the first one, and whether an ABORT overrules it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lead {
+    /// Type of the first chunk.
+    pub first: u8,
+    /// It is a cookie's and an [`ABORT`] stands behind it: nothing else is looked at beside the first chunk.
+    pub aborts: bool,
+}
+
+impl Lead {
+    /// The type of the chunk that moves the association.
+    #[inline]
+    pub fn kind(self) -> u8 {
+        if self.aborts { ABORT } else { self.first }
+    }
+}
+
+/// The lead of a packet; `None` if it ends before its first chunk's header does. Chunk lengths are not believed beyond
+/// that: one below [`CHUNK_HEADER_LEN`] or behind the packet only means that nothing follows [set_sctp_state].
+pub fn lead(sctp: &[u8]) -> Option<Lead> {
+    let header = |at: usize| sctp.get(at..)?.first_chunk::<CHUNK_HEADER_LEN>();
+    let chunk = header(HEADER_LEN)?;
+    let first = chunk[0];
+    let len = usize::from(get_u16(chunk, 2));
+    let cookie = matches!(first, COOKIE_ECHO | COOKIE_ACK) && len >= CHUNK_HEADER_LEN;
+    let next = cookie.then(|| header(HEADER_LEN + len.next_multiple_of(4))).flatten();
+    Some(Lead { first, aborts: next.is_some_and(|chunk| chunk[0] == ABORT) })
+}
+
 fn chunk_at(sctp: &[u8], at: usize) -> Option<Chunk> {
     let rest = sctp.get(at..).filter(|rest| rest.len() >= CHUNK_HEADER_LEN)?;
     let chunk =
@@ -198,11 +227,41 @@ mod tests {
     }
 
     #[test]
+    fn an_abort_behind_a_cookie_leads() {
+        let header = &hex(BUNDLE)[..HEADER_LEN];
+        let lead_of = |first, aborts| Some(Lead { first, aborts });
+        for (name, bytes, want) in [
+            ("none", &[][..], None),
+            ("half a chunk header", &[COOKIE_ACK, 0, 0], None),
+            ("one", &[ABORT, 0, 0, 4], lead_of(ABORT, false)),
+            (
+                "cookie, abort",
+                &[COOKIE_ECHO, 0, 0, 5, 9, 0, 0, 0, ABORT, 0, 0, 4],
+                lead_of(COOKIE_ECHO, true),
+            ),
+            ("cookie, abort of no length", &[COOKIE_ACK, 0, 0, 4, ABORT, 0, 0, 0], lead_of(COOKIE_ACK, true)),
+            ("cookie, half of an abort", &[COOKIE_ACK, 0, 0, 4, ABORT, 0, 0], lead_of(COOKIE_ACK, false)),
+            ("cookie of length 3", &[COOKIE_ACK, 0, 0, 3, ABORT, 0, 0, 4], lead_of(COOKIE_ACK, false)),
+            (
+                "cookie behind the packet",
+                &[COOKIE_ECHO, 0, 255, 255, ABORT, 0, 0, 4],
+                lead_of(COOKIE_ECHO, false),
+            ),
+            ("init, abort", &[INIT, 0, 0, 4, ABORT, 0, 0, 4], lead_of(INIT, false)),
+        ] {
+            assert_eq!(lead(&[header, bytes].concat()), want, "{name}");
+        }
+        assert_eq!(lead(&hex(BUNDLE)).map(Lead::kind), Some(COOKIE_ECHO));
+        assert_eq!(Lead { first: COOKIE_ACK, aborts: true }.kind(), ABORT);
+    }
+
+    #[test]
     fn short_slices_are_left_alone() {
         for len in 0..HEADER_LEN {
             let mut bytes = vec![0x55; len];
             assert!(!verify_checksum(&bytes));
             assert_eq!(chunks(&bytes).count(), 0);
+            assert_eq!(lead(&bytes), None);
             fill_checksum(&mut bytes);
             assert_eq!(bytes, vec![0x55; len]);
         }
@@ -221,6 +280,7 @@ mod tests {
 
         #[test]
         fn the_walk_stays_inside(sctp in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert_eq!(lead(&sctp).is_some(), sctp.len() >= HEADER_LEN + CHUNK_HEADER_LEN);
             for chunk in chunks(&sctp) {
                 prop_assert!(chunk.len >= CHUNK_HEADER_LEN && chunk.at + chunk.len <= sctp.len());
             }

@@ -286,8 +286,9 @@ impl Frame {
             next_header = protocol::FRAGMENT;
         }
         for (number, content) in self.extensions.iter().rev() {
-            let len = ((content.len() + 2) / 8 - 1) as u8;
-            bytes = [&[next_header, len][..], content, &bytes].concat();
+            let len = content.len() + 2;
+            let units = if *number == protocol::AH { len / 4 - 2 } else { len / 8 - 1 };
+            bytes = [&[next_header, units as u8][..], content, &bytes].concat();
             next_header = *number;
         }
         (next_header, bytes)
@@ -319,6 +320,7 @@ impl Frame {
             protocol: self.protocol,
             ttl: self.ttl,
             tcp_flags: 0,
+            sctp: None,
             fragment: Fragment::No,
             sport: 0,
             dport: 0,

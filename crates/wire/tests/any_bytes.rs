@@ -11,7 +11,9 @@ use wire::rewrite::{self, Translate};
 use wire::testing::Frame;
 use wire::tunnel::ipip;
 use wire::{Family, PacketBuf, PacketInfo, Parsed, Quoted, VecBuf};
-use wire::{checksum, ether, icmp, icmpv6, ipv4, ipv6, parse, parse_quoted, tcp, udp, vlan};
+use wire::{
+    ah, checksum, esp, ether, icmp, icmpv6, ipv4, ipv6, parse, parse_quoted, protocol, sctp, tcp, udp, vlan,
+};
 
 /// Frames of every kind that the crate knows.
 fn samples() -> Vec<Vec<u8>> {
@@ -43,6 +45,10 @@ fn samples() -> Vec<Vec<u8>> {
         v6().extension(60, &[0; 14]).fragment(0, true).udp(3000, 53).payload(&[7; 24]).build(),
         v6().fragment(48, false).raw(17).payload(&[7; 24]).build(),
         v4().raw(132).payload(&[0; 12]).build(),
+        v4().sctp(3000, 80, 1).payload(&[10, 0, 0, 5, 9, 0, 0, 0, 6, 0, 0, 4]).build(),
+        v6().sctp(3000, 80, 1).payload(&[1, 0, 0, 4]).build(),
+        v6().extension(51, &[0; 22]).raw(50).payload(&[1; 16]).build(),
+        v4().raw(51).payload(&[6; 24]).build(),
         tagged.bytes().to_vec(),
         tcp4,
         tcp6,
@@ -96,7 +102,11 @@ fn headers(bytes: &[u8]) {
     let _ = (tcp::seq(bytes), tcp::ack(bytes), tcp::flags(bytes), tcp::payload(bytes), tcp::mss(bytes));
     let _ = (udp::len(bytes), udp::checksum(bytes), icmp::mtu(bytes), icmpv6::mtu(bytes), icmp::rest(bytes));
     let _ = (Extensions::walk(bytes), tcp::options(bytes).count(), icmp::verify_checksum(bytes));
-    let rewrites: [fn(&mut [u8]); 14] = [
+    let _ = (sctp::lead(bytes), sctp::chunks(bytes).count(), sctp::verify_checksum(bytes));
+    let _ = (ah::header_len(bytes), ah::next_header(bytes), esp::spi(bytes));
+    let rewrites: [fn(&mut [u8]); 16] = [
+        |b| sctp::set_ports(b, 1, 2),
+        sctp::fill_checksum,
         ipv4::fill_checksum,
         ipv4::decrement_ttl,
         |b| ipv4::set_src(b, Ipv4Addr::LOCALHOST),
@@ -126,6 +136,7 @@ fn address(family: Family) -> IpAddr {
 
 fn with_info(frame: &[u8], info: &PacketInfo) {
     let _ = (info.src(frame), info.dst(frame), info.ip(frame).len(), info.upper(frame).len());
+    assert!(info.sctp.is_none() || info.protocol == protocol::SCTP);
     let _ = (checksum::upper(frame, info), udp::verify_checksum(frame, info), Ndp::parse(frame, info));
     let new = Translate::source(address(info.family), 1);
     let rewrites: [fn(&mut [u8], &PacketInfo); 4] =
@@ -188,8 +199,8 @@ proptest! {
 
     /// Random bytes behind a right EtherType, version and IPv4 header checksum get further than random bytes alone.
     #[test]
-    fn random_packets(mut bytes in prop::collection::vec(any::<u8>(), 54..200), v4: bool, protocol in 0usize..8) {
-        let protocol = [0, 1, 6, 17, 43, 44, 58, 132][protocol];
+    fn random_packets(mut bytes in prop::collection::vec(any::<u8>(), 54..200), v4: bool, protocol in 0usize..11) {
+        let protocol = [0, 1, 6, 17, 43, 44, 47, 50, 51, 58, 132][protocol];
         let len = bytes.len() - ether::HEADER_LEN;
         ether::set_ethertype(&mut bytes, if v4 { ether::IPV4 } else { ether::IPV6 });
         if v4 {
@@ -206,7 +217,7 @@ proptest! {
     }
 
     #[test]
-    fn changed_bytes(which in 0usize..13, changes in prop::collection::vec(any::<(prop::sample::Index, u8)>(), 1..6)) {
+    fn changed_bytes(which in 0usize..17, changes in prop::collection::vec(any::<(prop::sample::Index, u8)>(), 1..6)) {
         let mut frame = samples().swap_remove(which);
         for (at, value) in changes {
             let at = at.index(frame.len());

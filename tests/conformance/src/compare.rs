@@ -1,6 +1,6 @@
 //! Comparisons: of frames byte for byte, of connections, of listings. Each says what was wanted and what came, or nothing.
 
-use wire::{Family, PacketInfo, Parsed, icmp, ipv4, parse, protocol, tcp, testing};
+use wire::{Family, PacketInfo, Parsed, icmp, ipv4, ipv6, parse, protocol, tcp, testing};
 
 use crate::Outcome;
 use crate::lab::Block;
@@ -105,6 +105,8 @@ impl Answer {
         let intact = testing::verify_checksums(frame).is_ok() && header_is_intact(&info, frame);
         let v4 = info.family == Family::V4;
         match info.protocol {
+            // It knows no AH, whatever that protects.
+            _ if !v4 && ipv6::next_header(info.ip(frame)) == protocol::AH => Self::Icmp(4, 1),
             _ if !intact => Self::Silence,
             protocol::TCP if info.tcp_flags & tcp::RST != 0 => Self::Silence,
             protocol::TCP => Self::Reset,
@@ -159,6 +161,7 @@ mod tests {
             ("damaged", damaged, Answer::Silence),
             ("UDP", packet(V4).udp(1000, 53).payload(&[1]).build(), Answer::Icmp(3, 3)),
             ("UDP over IPv6", packet(V6).udp(1000, 53).payload(&[1]).build(), Answer::Icmp(1, 4)),
+            ("AH over IPv6", packet(V6).extension(51, &[0; 22]).tcp(1, 2, 0).build(), Answer::Icmp(4, 1)),
             ("an echo", packet(V4).echo_request(1, 1).build(), Answer::Silence),
         ];
         for (name, frame, want) in table {

@@ -45,7 +45,7 @@ macro_rules! word_enum {
 
 word_enum! {
     /// The transport of a virtual service.
-    Protocol { Tcp = "tcp", Udp = "udp" } expected "`tcp` or `udp`"
+    Protocol { Tcp = "tcp", Udp = "udp", Sctp = "sctp" } expected "`tcp`, `udp` or `sctp`"
 }
 
 word_enum! {

@@ -65,6 +65,7 @@ pub fn protocol(protocol: Protocol) -> ipvs::Protocol {
     match protocol {
         Protocol::Tcp => ipvs::Protocol::Tcp,
         Protocol::Udp => ipvs::Protocol::Udp,
+        Protocol::Sctp => ipvs::Protocol::Sctp,
     }
 }
 

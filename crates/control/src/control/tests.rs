@@ -355,7 +355,7 @@ fn reload_applies_only_what_differs() {
     let (was, is) =
         (first.services.service(ServiceId(1)).unwrap(), second.services.service(ServiceId(1)).unwrap());
     assert!(is.epoch > was.epoch && was.dests[0].id == is.dests[0].id && is.dests[0].upper == 200);
-    assert_eq!(second.timeouts.udp_ms, 301_000);
+    assert_eq!(second.timeouts.common()[2], 301_000);
     assert_eq!(control.apply("f", &text).unwrap().changes, []);
     assert_eq!(fake.published.lock().len(), 2);
 }

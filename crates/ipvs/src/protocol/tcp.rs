@@ -1,13 +1,13 @@
 //! TCP's states, as a director sees them that may know only one direction [ip_vs_proto_tcp].
 //!
 //! Three tables, one per [`Direction`]. A packet counts by the first of RST, SYN, FIN, ACK that it carries; one with
-//! none of them closes the connection. The tables are those of recorded Linux connections (`testdata`); rows for
-//! SYN_SENT, LISTEN and the like, which need helpers or one-sided traffic to be reached, come from the kernel's
-//! documentation. A table for `secure_tcp`, which counts connections as active only behind a complete handshake, would
-//! be three more rows of constants beside these.
+//! none of them closes the connection. The tables are those of recorded Linux connections (`testdata`); columns for
+//! LAST_ACK and LISTEN, which need helpers to be reached, come from the kernel's documentation.
+//!
+//! Under `secure_tcp` a few cells are others ([`secured`]): a client alone can no more make a connection that lives
+//! long, where the director sees the destination's answers.
 
 use super::{Direction, State};
-use crate::Timeouts;
 
 const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
@@ -38,7 +38,7 @@ pub enum TcpState {
     LastAck = 8,
     /// Expected by a helper.
     Listen = 9,
-    /// The destination answered a SYN; only `secure_tcp` tells it apart.
+    /// Half open under `secure_tcp`: the destination has answered the SYN, or its answers do not pass here.
     SynAck = 10,
 }
 
@@ -58,21 +58,24 @@ impl TcpState {
         Self::SynAck,
     ];
 
+    /// Names in listings, by number.
+    pub const NAMES: [&str; 11] = [
+        "NONE",
+        "ESTABLISHED",
+        "SYN_SENT",
+        "SYN_RECV",
+        "FIN_WAIT",
+        "TIME_WAIT",
+        "CLOSE",
+        "CLOSE_WAIT",
+        "LAST_ACK",
+        "LISTEN",
+        "SYNACK",
+    ];
+
     /// Name in listings.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "NONE",
-            Self::Established => "ESTABLISHED",
-            Self::SynSent => "SYN_SENT",
-            Self::SynRecv => "SYN_RECV",
-            Self::FinWait => "FIN_WAIT",
-            Self::TimeWait => "TIME_WAIT",
-            Self::Close => "CLOSE",
-            Self::CloseWait => "CLOSE_WAIT",
-            Self::LastAck => "LAST_ACK",
-            Self::Listen => "LISTEN",
-            Self::SynAck => "SYNACK",
-        }
+        Self::NAMES[self as usize]
     }
 }
 
@@ -91,6 +94,11 @@ impl From<State> for TcpState {
 
 /// One table: for SYN, FIN, ACK, RST the new state by old state.
 type Table = [[TcpState; 11]; 4];
+
+const SYN_ROW: usize = 0;
+const FIN_ROW: usize = 1;
+const ACK_ROW: usize = 2;
+const RST_ROW: usize = 3;
 
 use TcpState::{
     Close as CL, CloseWait as CW, Established as ES, FinWait as FW, LastAck as LA, Listen as LI,
@@ -124,13 +132,13 @@ const INPUT_ONLY: Table = [
     [  CL,  CL, CL, SR, CL, CL, CL, CL, LA, LI, CL ], // RST
 ];
 
-/// The state after a segment with these flags [set_tcp_state].
-pub fn transition(state: TcpState, direction: Direction, flags: u8) -> TcpState {
+/// The state after a segment with these flags [set_tcp_state]; `secure` is whether `secure_tcp` is in force.
+pub fn transition(state: TcpState, direction: Direction, flags: u8, secure: bool) -> TcpState {
     let row = match flags {
-        f if f & RST != 0 => 3,
-        f if f & SYN != 0 => 0,
-        f if f & FIN != 0 => 1,
-        f if f & ACK != 0 => 2,
+        f if f & RST != 0 => RST_ROW,
+        f if f & SYN != 0 => SYN_ROW,
+        f if f & FIN != 0 => FIN_ROW,
+        f if f & ACK != 0 => ACK_ROW,
         _ => return TcpState::Close,
     };
     let table = match direction {
@@ -138,21 +146,48 @@ pub fn transition(state: TcpState, direction: Direction, flags: u8) -> TcpState 
         Direction::Output => &OUTPUT,
         Direction::InputOnly => &INPUT_ONLY,
     };
-    table[row][state as usize]
+    let secured = if secure { secured(state, direction, row) } else { None };
+    secured.unwrap_or(table[row][state as usize])
 }
 
-/// How long a connection in this state may be idle, in milliseconds [tcp_timeouts].
-pub fn timeout_ms(state: TcpState, timeouts: &Timeouts) -> u64 {
-    match state {
-        TcpState::None => 2_000,
-        TcpState::Established => timeouts.tcp_ms,
-        TcpState::FinWait => timeouts.tcp_fin_ms,
-        TcpState::SynRecv | TcpState::CloseWait => 60_000,
-        TcpState::SynSent | TcpState::TimeWait | TcpState::Listen | TcpState::SynAck => 120_000,
-        TcpState::Close => 10_000,
-        TcpState::LastAck => 30_000,
+/// Where the table of `secure_tcp` has another state than the common one [tcp_states_dos].
+fn secured(state: TcpState, direction: Direction, row: usize) -> Option<TcpState> {
+    let half_open = TcpState::SynAck;
+    match (direction, row, state) {
+        // Only the destination's acknowledgement establishes a connection, not what the client says.
+        (Direction::Input, ACK_ROW, TcpState::SynRecv) => Some(TcpState::SynRecv),
+        (Direction::Input, SYN_ROW | FIN_ROW | ACK_ROW, TcpState::SynAck) => Some(half_open),
+        (Direction::Input, RST_ROW, TcpState::SynAck) => Some(TcpState::Close),
+        (Direction::Output, SYN_ROW, TcpState::SynRecv | TcpState::SynAck) => Some(half_open),
+        (Direction::InputOnly, SYN_ROW, state) => match state {
+            TcpState::Established | TcpState::SynSent | TcpState::SynRecv => None,
+            _ => Some(half_open),
+        },
+        _ => None,
     }
 }
+
+/// Idle timeouts in milliseconds, by state [tcp_timeouts].
+pub const TIMEOUTS_MS: [u64; 11] = {
+    let mut timeouts = [0; 11];
+    let mut at = 0;
+    while at < timeouts.len() {
+        timeouts[at] = match TcpState::ALL[at] {
+            TcpState::None => 2_000,
+            TcpState::Established => 900_000,
+            TcpState::SynRecv | TcpState::CloseWait => 60_000,
+            TcpState::SynSent
+            | TcpState::FinWait
+            | TcpState::TimeWait
+            | TcpState::Listen
+            | TcpState::SynAck => 120_000,
+            TcpState::Close => 10_000,
+            TcpState::LastAck => 30_000,
+        };
+        at += 1;
+    }
+    timeouts
+};
 
 /// Whether a connection in this state counts as active [tcp_state_active].
 pub fn is_active(state: TcpState) -> bool {
@@ -164,10 +199,12 @@ mod tests {
     use super::*;
 
     /// Recorded rows `TABLE state side:flags : before seconds -> after seconds`; seconds are left over, rounded down.
-    const RECORDED: [(&str, Direction, &str); 3] = [
-        ("nat", Direction::Input, include_str!("testdata/tcp_states_nat.txt")),
-        ("dr", Direction::InputOnly, include_str!("testdata/tcp_states_dr.txt")),
-        ("tun", Direction::InputOnly, include_str!("testdata/tcp_states_tun.txt")),
+    const RECORDED: [(&str, Direction, bool, &str); 5] = [
+        ("nat", Direction::Input, false, include_str!("testdata/tcp_states_nat.txt")),
+        ("dr", Direction::InputOnly, false, include_str!("testdata/tcp_states_dr.txt")),
+        ("tun", Direction::InputOnly, false, include_str!("testdata/tcp_states_tun.txt")),
+        ("secure nat", Direction::Input, true, include_str!("testdata/tcp_states_secure_nat.txt")),
+        ("secure dr", Direction::InputOnly, true, include_str!("testdata/tcp_states_secure_dr.txt")),
     ];
 
     fn state(name: &str) -> TcpState {
@@ -192,7 +229,7 @@ mod tests {
 
     #[test]
     fn every_recorded_transition_and_timeout() {
-        for (name, from_client, text) in RECORDED {
+        for (name, from_client, secure, text) in RECORDED {
             let mut rows = 0;
             for line in text.lines() {
                 let words: Vec<&str> = line.split_whitespace().collect();
@@ -201,9 +238,9 @@ mod tests {
                 };
                 let (side, letters) = packet.split_once(':').expect("side:flags");
                 let direction = if side == "c" { from_client } else { Direction::Output };
-                let got = transition(state(before), direction, flags(letters));
+                let got = transition(state(before), direction, flags(letters), secure);
                 assert_eq!(got, state(after), "{name}: {line}");
-                let left = timeout_ms(got, &Timeouts::default()) / 1000 - seconds.parse::<u64>().unwrap();
+                let left = TIMEOUTS_MS[got as usize] / 1000 - seconds.parse::<u64>().unwrap();
                 assert!(left <= 2, "{name}: {line}: {left}");
                 rows += 1;
             }
@@ -221,20 +258,20 @@ mod tests {
             ("client's RST, sloppy", Direction::Input, "R", TcpState::Close),
             ("server's SYN, active FTP", Direction::Output, "S", TcpState::SynSent),
         ] {
-            assert_eq!(transition(TcpState::None, direction, flags(letters)), want, "{name}");
+            assert_eq!(transition(TcpState::None, direction, flags(letters), false), want, "{name}");
         }
     }
 
     #[test]
-    fn only_the_two_settable_timeouts_change() {
-        let set = Timeouts { tcp_ms: 5_000, tcp_fin_ms: 3_000, udp_ms: 2_000 };
+    fn under_attack_a_client_alone_establishes_nothing_that_answers_could_disprove() {
         for state in TcpState::ALL {
-            let want = match state {
-                TcpState::Established => 5_000,
-                TcpState::FinWait => 3_000,
-                other => timeout_ms(other, &Timeouts::default()),
-            };
-            assert_eq!(timeout_ms(state, &set), want, "{}", state.name());
+            for letters in ["S", "A", "F", "SA", "FA"] {
+                let got = transition(state, Direction::Input, flags(letters), true);
+                let half_open = [TcpState::SynRecv, TcpState::SynAck].contains(&state);
+                assert!(!half_open || got != TcpState::Established, "{} {letters}", state.name());
+            }
+            let syn = transition(state, Direction::InputOnly, SYN, true);
+            assert_ne!(syn, TcpState::SynSent, "{}", state.name());
         }
     }
 

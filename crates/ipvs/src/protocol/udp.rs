@@ -5,5 +5,8 @@ use super::State;
 /// The state of every UDP connection [IP_VS_UDP_S_NORMAL].
 pub const NORMAL: State = State(0);
 
-/// Its name in listings.
-pub const NAME: &str = "UDP";
+/// Names of states in listings, by number.
+pub const NAMES: [&str; 1] = ["UDP"];
+
+/// Idle timeouts in milliseconds, by state [udp_timeouts].
+pub const TIMEOUTS_MS: [u64; 1] = [300_000];

@@ -6,7 +6,7 @@ use ipvs::Protocol;
 use wire::arp::{ArpPacket, FRAME_LEN, Op};
 use wire::ndp::{Ends, Ndp, multicast_mac, solicited_node};
 use wire::testing::{Frame, info, verify_checksums};
-use wire::{MacAddr, PacketBuf, Parsed, VecBuf, ether, icmp, parse, protocol, tcp, udp, vlan};
+use wire::{MacAddr, PacketBuf, Parsed, VecBuf, ether, icmp, parse, protocol, sctp, tcp, udp, vlan};
 
 use crate::site::{LAN_MAC, ROUTER_MAC, WAN_MAC};
 
@@ -31,6 +31,7 @@ pub fn see(frame: &[u8]) -> Seen {
     let payload = match info.protocol {
         protocol::TCP => tcp::payload(upper),
         protocol::UDP => &upper[udp::HEADER_LEN..],
+        protocol::SCTP => &upper[sctp::HEADER_LEN + sctp::CHUNK_HEADER_LEN..],
         _ => upper,
     };
     Seen {
@@ -93,7 +94,7 @@ pub fn see_error(frame: &[u8]) -> SeenError {
     }
 }
 
-/// A TCP packet with these flags, or a UDP one; from the wan side.
+/// A TCP packet with these flags, a UDP one, or one of SCTP with the chunk that means the same; from the wan side.
 pub fn from_client(
     protocol: Protocol,
     src: SocketAddr,
@@ -101,9 +102,7 @@ pub fn from_client(
     flags: u8,
     payload: &[u8],
 ) -> Vec<u8> {
-    upper(Frame::new(src.ip(), dst.ip()).mac(ROUTER_MAC, WAN_MAC), protocol, src, dst, flags)
-        .payload(payload)
-        .build()
+    packet(Frame::new(src.ip(), dst.ip()).mac(ROUTER_MAC, WAN_MAC), protocol, (src, dst), flags, payload)
 }
 
 /// The same from the lan side.
@@ -115,17 +114,38 @@ pub fn from_server(
     flags: u8,
     payload: &[u8],
 ) -> Vec<u8> {
-    upper(Frame::new(src.ip(), dst.ip()).mac(mac, LAN_MAC), protocol, src, dst, flags)
-        .payload(payload)
-        .build()
+    packet(Frame::new(src.ip(), dst.ip()).mac(mac, LAN_MAC), protocol, (src, dst), flags, payload)
 }
 
-/// Puts the ports on.
-pub fn upper(frame: Frame, protocol: Protocol, src: SocketAddr, dst: SocketAddr, flags: u8) -> Frame {
+/// Puts ports and payload on.
+fn packet(
+    frame: Frame,
+    protocol: Protocol,
+    (src, dst): (SocketAddr, SocketAddr),
+    flags: u8,
+    payload: &[u8],
+) -> Vec<u8> {
     match protocol {
-        Protocol::Tcp => frame.tcp(src.port(), dst.port(), flags),
-        Protocol::Udp => frame.udp(src.port(), dst.port()),
+        Protocol::Tcp => frame.tcp(src.port(), dst.port(), flags).payload(payload).build(),
+        Protocol::Udp => frame.udp(src.port(), dst.port()).payload(payload).build(),
+        Protocol::Sctp => {
+            let frame = frame.sctp(src.port(), dst.port(), 1);
+            frame.payload(&[&chunk(flags, payload.len())[..], payload].concat()).build()
+        }
+        Protocol::Ah | Protocol::Esp => panic!("{protocol:?} has no ports"),
     }
+}
+
+/// The header of the chunk that is to SCTP what these flags are to TCP.
+fn chunk(flags: u8, payload: usize) -> [u8; sctp::CHUNK_HEADER_LEN] {
+    let kind = match (flags & tcp::SYN != 0, flags & tcp::ACK != 0, flags & tcp::FIN != 0) {
+        (true, false, _) => sctp::INIT,
+        (true, true, _) => sctp::INIT_ACK,
+        (false, _, true) => sctp::SHUTDOWN,
+        (false, _, false) => sctp::DATA,
+    };
+    let len = (sctp::CHUNK_HEADER_LEN + payload) as u16;
+    [kind, 0, len.to_be_bytes()[0], len.to_be_bytes()[1]]
 }
 
 /// The address that an ARP request or neighbour solicitation asks for, and who is asked.

@@ -3,6 +3,7 @@
 mod allocation;
 mod cluster;
 mod frames;
+mod ipsec;
 mod malformed;
 mod neighbours;
 mod network;

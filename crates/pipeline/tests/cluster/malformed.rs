@@ -6,7 +6,7 @@ use inet::PortIndex;
 use ipvs::{Method, Protocol, Rng};
 use wire::testing::{Frame, info};
 use wire::tunnel::ipip::{self, Outer};
-use wire::{Family, PacketBuf, VecBuf, ether, ipv6, protocol, tcp};
+use wire::{Family, PacketBuf, VecBuf, ether, ipv6, protocol, sctp, tcp};
 
 use crate::cluster::Cluster;
 use crate::frames::{announce, answer, ask, from_client, from_server, see, tagged};
@@ -40,6 +40,9 @@ fn corpus() -> Vec<(PortIndex, Vec<u8>)> {
         frames.push((WAN, to_vip().udp(4000, 80).payload(&[1; 32]).fragment(0, true).build()));
         frames.push((WAN, to_vip().raw(protocol::UDP).payload(&[1; 32]).fragment(40, false).build()));
         frames.push((WAN, to_vip().raw(132).payload(&[1; 32]).build()));
+        frames.extend(associations(from, service_endpoint(family, Method::Masquerade)));
+        frames.push((WAN, to_vip().raw(protocol::ESP).payload(&[1; 32]).build()));
+        frames.push((WAN, to_vip().raw(protocol::AH).payload(&[17; 32]).build()));
         frames.extend(to_lan(family));
         frames.extend(errors(family));
         frames.extend(link(family));
@@ -63,6 +66,22 @@ fn corpus() -> Vec<(PortIndex, Vec<u8>)> {
         lldp
     }));
     frames
+}
+
+/// SCTP that opens an association and goes on with bundles.
+fn associations(from: SocketAddr, service: SocketAddr) -> Vec<(PortIndex, Vec<u8>)> {
+    let chunks: [&[u8]; 5] = [
+        &[sctp::INIT, 0, 0, 8, 1, 2, 3, 4],
+        &[sctp::COOKIE_ECHO, 0, 0, 5, 9, 0, 0, 0, sctp::DATA, 0, 0, 5, 7],
+        &[sctp::COOKIE_ECHO, 0, 0, 4, sctp::ABORT, 0, 0, 4],
+        &[sctp::INIT, 0, 0, 0],
+        &[sctp::COOKIE_ACK, 0, 0xff, 0xff, sctp::ABORT, 0, 0, 0],
+    ];
+    let frame = |chunks: &[u8]| {
+        let frame = Frame::new(from.ip(), service.ip()).mac(ROUTER_MAC, WAN_MAC);
+        (WAN, frame.sctp(from.port(), service.port(), 1).payload(chunks).build())
+    };
+    chunks.into_iter().map(frame).collect()
 }
 
 /// Replies, packets that pass, and packets on the VLAN.

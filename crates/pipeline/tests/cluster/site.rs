@@ -29,7 +29,7 @@ pub const LAN_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
 pub const ROUTER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 1, 0xfe]);
 
 pub const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
-pub const PROTOCOLS: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
+pub const PROTOCOLS: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
 pub const METHODS: [Method; 4] = [Method::Masquerade, Method::Fullnat, Method::DirectRouting, Method::Tunnel];
 pub const BY_ADDRESS: NatSteering = NatSteering::Address { v4_prefix: 32, v6_prefix: 128 };
 

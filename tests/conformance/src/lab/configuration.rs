@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use ipvs::{Dest, DestId, PoolId, Protocol, SchedulerKind, SchedulerOptions, Service, ServiceId, ServiceKey};
+use ipvs::{
+    Defence, Dest, DestId, PoolId, Protocol, SchedulerKind, SchedulerOptions, Service, ServiceId, ServiceKey,
+};
 
 use super::{Lab, index};
 use crate::Feature;
@@ -41,14 +43,7 @@ impl Lab {
                 self.refused.clear();
             }
             Command::Timeouts { tcp_s, tcp_fin_s, udp_s } => {
-                let set = |to: &mut u64, seconds: u64| {
-                    if seconds != 0 {
-                        *to = 1000 * seconds;
-                    }
-                };
-                set(&mut self.timeouts.tcp_ms, *tcp_s);
-                set(&mut self.timeouts.tcp_fin_ms, *tcp_fin_s);
-                set(&mut self.timeouts.udp_ms, *udp_s);
+                self.timeouts.set_common(1000 * tcp_s, 1000 * tcp_fin_s, 1000 * udp_s);
             }
             Command::Service { verb, service } => self.service(*verb, service)?,
             Command::RemoveService(key) => {
@@ -84,11 +79,18 @@ impl Lab {
             "nat_icmp_send" => settings.nat_icmp_send = number()? != 0,
             "pmtu_disc" => settings.pmtu_disc = number()? != 0,
             "schedule_icmp" => settings.schedule_icmp = number()? != 0,
+            "sloppy_sctp" => settings.sloppy_sctp = number()? != 0,
             "sloppy_tcp" => settings.sloppy_tcp = number()? != 0,
             "lblc_expiration" => settings.lblc_expiration_ms = 1000 * number()?,
             "lblcr_expiration" => settings.lblcr_expiration_ms = 1000 * number()?,
             "cache_bypass" => return Err(Feature::CacheBypass),
-            "secure_tcp" => return Err(Feature::SecureTcp),
+            "secure_tcp" => {
+                settings.secure_tcp = match number()? {
+                    0 => Defence::Off,
+                    3 => Defence::Always,
+                    _ => return Err(Feature::SecureTcp),
+                }
+            }
             // Whether netfilter tracks connections too: there is no netfilter.
             "conntrack" => {}
             "expire_quiescent_template" => return Err(Feature::Persistence),
@@ -170,7 +172,7 @@ fn described(words: &ServiceWords) -> Result<(ServiceKey, SchedulerKind, Schedul
     let key = match words.key {
         Key::Tcp(at) => address(Protocol::Tcp, at),
         Key::Udp(at) => address(Protocol::Udp, at),
-        Key::Sctp(_) => return Err(Feature::Sctp),
+        Key::Sctp(at) => address(Protocol::Sctp, at),
         Key::Mark { .. } => return Err(Feature::Fwmark),
     };
     let lacks = [

@@ -54,8 +54,7 @@ impl Lab {
 
     /// What `ipvsadm -L --timeout` says.
     pub(crate) fn timeouts(&self) -> String {
-        let seconds =
-            [self.timeouts.tcp_ms, self.timeouts.tcp_fin_ms, self.timeouts.udp_ms].map(|ms| ms / 1000);
+        let seconds = self.timeouts.common().map(|ms| ms / 1000);
         format!("Timeout (tcp tcpfin udp): {} {} {}", seconds[0], seconds[1], seconds[2])
     }
 
