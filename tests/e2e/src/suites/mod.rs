@@ -20,6 +20,7 @@ mod pmtu;
 mod shared;
 mod stop;
 mod tap;
+mod tunnels;
 mod udp;
 mod vlan;
 mod workers;
@@ -84,6 +85,7 @@ pub(crate) const ALL: &[Suite] = &[
         run: idle::run,
     },
     Suite { name: "hugepages", what: "with huge pages and, automatically, without", run: hugepages::run },
+    Suite { name: "tunnels", what: "GRE and GUE, over both families and across them", run: tunnels::run },
     Suite {
         name: "conformance",
         what: "recordings of Linux IPVS through a whole rvsd, frame by frame",

@@ -59,7 +59,7 @@ fn paths(context: &Context, topology: &Topology, workers: u16) -> Result<()> {
 }
 
 /// Lets the client forget what it knows, uploads in full-sized segments, then asks the client's kernel what it learnt about the path.
-fn narrow(topology: &Topology, method: Method, family: Family, mtu: u16) -> Result<()> {
+pub(crate) fn narrow(topology: &Topology, method: Method, family: Family, mtu: u16) -> Result<()> {
     let target = SocketAddr::new(address::vip(method, family), echo::SINK_PORT);
     for family in Family::ALL {
         topology.client.ip_of(family, ["route flush cache"])?;
