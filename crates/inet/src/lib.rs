@@ -33,7 +33,7 @@ pub use neighbour::{
     Confirm, Learned, NeighEvent, NeighLimits, NeighState, NeighbourView, Neighbours, Probe, Resolution,
     Update,
 };
-pub use net::{Net, NetConfig, NetError, StaticNeighbour};
+pub use net::{Net, NetConfig, NetError, StaticNeighbour, is_host_addr};
 pub use news::{News, PathMtu};
 pub use pmtu::PmtuCache;
 pub use rate_limit::IcmpLimiter;

@@ -218,20 +218,15 @@ impl Net {
         self.route(dst)
     }
 
-    /// The source for packets of our own making that leave by `hop`: the interface's address that shares the next
-    /// hop's prefix, else its first, else another interface's first. Never a FULLNAT local address, and a VIP only
-    /// where there is nothing else.
-    pub fn source_for(&self, hop: &NextHop, family: Family) -> Option<IpAddr> {
-        self.addresses.source(hop.iface, family, hop.addr)
-    }
-
-    /// The source for packets of our own making to `dst`: the route's, if it names one, else [`Net::source_for`].
+    /// The source for packets of our own making to `dst`: the route's, if it names one, else the interface's address that
+    /// shares the next hop's prefix, else its first, else another interface's first. Never a FULLNAT local address, and a
+    /// VIP only where there is nothing else.
     pub fn source_to(&self, dst: IpAddr) -> Option<IpAddr> {
         let route = self.routes.lookup(dst)?;
         route.source.or_else(|| self.source_towards(route.iface, route.gateway.unwrap_or(dst)))
     }
 
-    /// The source for a question to `peer` on a link: as [`Net::source_for`].
+    /// The source for a question to `peer` on a link: as [`Net::source_to`].
     pub(crate) fn source_towards(&self, iface: IfaceId, peer: IpAddr) -> Option<IpAddr> {
         let family = if peer.is_ipv4() { Family::V4 } else { Family::V6 };
         self.addresses.source(iface, family, peer)
@@ -328,7 +323,7 @@ pub(crate) fn is_host_mac(mac: MacAddr) -> bool {
 }
 
 /// Whether one host can have this address (RFC 1122 3.2.1.3, RFC 4291 2.5).
-pub(crate) fn is_host_addr(addr: IpAddr) -> bool {
+pub fn is_host_addr(addr: IpAddr) -> bool {
     match addr {
         IpAddr::V4(v4) => {
             v4.octets()[0] != 0 && v4.octets()[0] < 240 && !v4.is_loopback() && !v4.is_multicast()

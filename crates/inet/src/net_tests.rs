@@ -91,10 +91,10 @@ fn chooses_sources_as_linux_does() {
         (IfaceId(2), "203.0.113.9", "203.0.113.7"),
         (IfaceId(3), "203.0.113.9", "192.0.2.1"),
     ] {
-        assert_eq!(net.source_for(&hop(at, addr), Family::V4), Some(ip(want)), "{addr}");
+        assert_eq!(net.source_towards(at, ip(addr)), Some(ip(want)), "{addr}");
     }
-    assert_eq!(net.source_for(&hop(S, "2001:db8:2::b"), Family::V6), Some(ip("2001:db8:2::1")));
-    assert_eq!(net.source_for(&hop(S, "fe80::b"), Family::V6), Some(ip("fe80::ff:fe00:2")));
+    assert_eq!(net.source_towards(S, ip("2001:db8:2::b")), Some(ip("2001:db8:2::1")));
+    assert_eq!(net.source_towards(S, ip("fe80::b")), Some(ip("fe80::ff:fe00:2")));
     assert_eq!(net.source_to(ip("198.51.100.1")), Some(ip("192.0.2.100")));
     assert_eq!(net.source_to(ip("203.0.113.1")), Some(ip("192.0.2.1")));
 }
@@ -196,5 +196,23 @@ fn knows_impossible_sources() {
         ("ff02::1", true),
     ] {
         assert_eq!(net.is_martian_source(ip(src)), martian, "{src}");
+    }
+}
+
+#[test]
+fn addresses_that_no_host_has() {
+    for (addr, want) in [
+        ("192.0.2.1", true),
+        ("0.0.0.1", false),
+        ("127.0.0.1", false),
+        ("224.0.0.1", false),
+        ("240.0.0.1", false),
+        ("255.255.255.255", false),
+        ("2001:db8::1", true),
+        ("::", false),
+        ("::1", false),
+        ("ff02::1", false),
+    ] {
+        assert_eq!(is_host_addr(ip(addr)), want, "{addr}");
     }
 }

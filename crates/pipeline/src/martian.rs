@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use inet::{DropReason, Net};
+use inet::{DropReason, Net, is_host_addr};
 use wire::PacketInfo;
 
 /// What is impossible about a packet's addresses, if anything. Not for Neighbour Discovery or group traffic, which may come
@@ -14,7 +14,7 @@ pub(crate) fn fault(net: &Net, frame: &[u8], info: &PacketInfo) -> Option<DropRe
     if net.is_martian_source(src) || own {
         return Some(DropReason::MartianSource);
     }
-    (!can_be_host(dst)).then_some(DropReason::MartianDestination)
+    (!is_host_addr(dst)).then_some(DropReason::MartianDestination)
 }
 
 /// Whether a packet must not leave the link that it is on (RFC 3927 section 7, RFC 4291 section 2.5.6).
@@ -24,33 +24,4 @@ pub(crate) fn is_link_scoped(frame: &[u8], info: &PacketInfo) -> bool {
         IpAddr::V6(addr) => addr.is_unicast_link_local(),
     };
     link_scoped(info.src(frame)) || link_scoped(info.dst(frame))
-}
-
-fn can_be_host(addr: IpAddr) -> bool {
-    match addr {
-        IpAddr::V4(addr) => addr.octets()[0] != 0 && !addr.is_loopback() && addr.octets()[0] < 240,
-        IpAddr::V6(addr) => !addr.is_unspecified() && !addr.is_loopback() && !addr.is_multicast(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_that_no_host_has() {
-        for (addr, want) in [
-            ("192.0.2.1", true),
-            ("0.0.0.1", false),
-            ("127.0.0.1", false),
-            ("240.0.0.1", false),
-            ("255.255.255.255", false),
-            ("2001:db8::1", true),
-            ("::", false),
-            ("::1", false),
-            ("ff02::1", false),
-        ] {
-            assert_eq!(can_be_host(addr.parse().unwrap()), want, "{addr}");
-        }
-    }
 }

@@ -189,12 +189,8 @@ impl<'c> Checker<'c> {
     }
 }
 
-/// Unicast, not loopback, not "this host".
+/// Whether a host can have the address, and on a link: an IPv4 address in the clothes of IPv6 is on none.
 pub fn is_usable(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(a) => a.octets()[0] != 0 && a.octets()[0] < 240 && !a.is_multicast() && !a.is_loopback(),
-        IpAddr::V6(a) => {
-            !(a.is_unspecified() || a.is_multicast() || a.is_loopback() || a.to_ipv4_mapped().is_some())
-        }
-    }
+    let is_mapped = matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+    inet::is_host_addr(address) && !is_mapped
 }

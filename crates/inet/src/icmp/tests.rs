@@ -302,7 +302,6 @@ fn leaves_other_echoes_alone() {
 fn the_source_is_that_of_the_way_back() {
     let net = net();
     for (hop, want) in [((C, "192.0.2.254"), "192.0.2.1"), ((S, "10.0.2.11"), "10.0.2.1")] {
-        let hop = crate::testing::hop(hop.0, hop.1);
-        assert_eq!(net.source_for(&hop, Family::V4), Some(ip(want)));
+        assert_eq!(net.source_towards(hop.0, ip(hop.1)), Some(ip(want)));
     }
 }
