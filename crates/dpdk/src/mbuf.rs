@@ -116,14 +116,6 @@ impl Mbuf {
         self.raw().port
     }
 
-    /// The hash that the NIC computed to choose the queue, if it did.
-    #[inline]
-    pub fn rss_hash(&self) -> Option<u32> {
-        let raw = self.raw();
-        // SAFETY: all members of the union are plain integers, for which any bits are valid.
-        (raw.ol_flags & sys::RVS_MBUF_F_RX_RSS_HASH != 0).then_some(unsafe { raw.__bindgen_anon_2.hash.rss })
-    }
-
     /// A word for the program's own use, which goes with the packet over rings; see [`Mbuf::set_mark`].
     #[inline]
     pub fn mark(&self) -> u32 {
@@ -182,15 +174,6 @@ impl Mbuf {
         raw.ol_flags = raw.ol_flags & !TX_CHECKSUM_FLAGS | flags;
         // Layout of `tx_offload`: 7 bits of l2_len, then 9 of l3_len, then 8 of l4_len, which checksums do not need.
         raw.__bindgen_anon_3.tx_offload = u64::from(wish.l2_len & 0x7f) | u64::from(wish.l3_len & 0x1ff) << 7;
-    }
-
-    /// Forgets what [`Self::set_tx_checksum`] asked for, and what the receiving NIC said: for packets whose content
-    /// changed hands between ports.
-    #[inline]
-    pub fn clear_offloads(&mut self) {
-        let raw = self.raw_mut();
-        raw.ol_flags = 0;
-        raw.__bindgen_anon_3.tx_offload = 0;
     }
 
     #[inline]

@@ -63,11 +63,6 @@ pub fn cpus() -> Result<Vec<usize>, ThreadError> {
     Ok((0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
 }
 
-/// How many processors this thread may run on.
-pub fn cpu_count() -> Result<usize, ThreadError> {
-    Ok(cpus()?.len())
-}
-
 /// Keeps this thread on one processor. Threads that it starts later inherit that.
 pub fn pin_to_cpu(cpu: usize) -> Result<(), ThreadError> {
     let allowed = cpus()?;

@@ -48,7 +48,6 @@ fn the_environment_ends_only_when_nothing_stands_on_it() {
 #[test]
 fn threads_stay_where_they_are_pinned() {
     let cpus = thread::cpus().unwrap();
-    assert_eq!(thread::cpu_count().unwrap(), cpus.len());
     let last = *cpus.last().unwrap();
     let pinned = std::thread::spawn(move || {
         let wrong = thread::pin_to_cpu(1 << 20).unwrap_err();

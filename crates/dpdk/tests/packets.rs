@@ -45,7 +45,7 @@ fn a_fresh_packet_says_nothing_of_its_receipt() {
     let pool = common::pool(eal(), "meta");
     let mut mbuf = common::packet(&pool, &[0; 64]);
     assert!(mbuf.is_contiguous());
-    assert_eq!((mbuf.rss_hash(), mbuf.vlan_tci()), (None, None));
+    assert_eq!(mbuf.vlan_tci(), None);
     assert_eq!((mbuf.ip_checksum(), mbuf.l4_checksum()), (RxChecksum::Unknown, RxChecksum::Unknown));
     // Wishes for sending are no news of receiving.
     mbuf.set_tx_checksum(TxChecksum {
@@ -56,7 +56,6 @@ fn a_fresh_packet_says_nothing_of_its_receipt() {
         l4: L4Checksum::Udp,
     });
     assert_eq!((mbuf.ip_checksum(), mbuf.l4_checksum()), (RxChecksum::Unknown, RxChecksum::Unknown));
-    mbuf.clear_offloads();
     mbuf.linearize().unwrap();
     assert_eq!(mbuf.bytes(), [0; 64]);
 }
