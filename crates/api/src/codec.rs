@@ -12,7 +12,7 @@ use crate::{Error, ErrorCode, Reply, Request, VERSION};
 /// The longest line, newline included. A configuration of 100,000 destinations is about a third of it.
 pub const MAX_LINE_BYTES: usize = 32 << 20;
 
-/// How many elements of a list a server puts into one part.
+/// How many elements of a list a server puts into one part; a service counts with its destinations.
 pub const PART_ELEMENTS: usize = 256;
 
 /// A client's line.

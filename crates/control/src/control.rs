@@ -411,7 +411,7 @@ impl Handler for Control {
 /// Sends all but the last piece of a long list or text.
 fn in_parts(reply: Reply, part: &mut dyn FnMut(Reply) -> io::Result<()>) -> Result<Reply, Error> {
     match reply {
-        Reply::Services(all) => send_list(all, Reply::Services, part),
+        Reply::Services(all) => send_weighed(all, |s| 1 + s.destinations.len(), Reply::Services, part),
         Reply::Destinations(all) => send_list(all, Reply::Destinations, part),
         Reply::Addresses(all) => send_list(all, Reply::Addresses, part),
         Reply::Routes(all) => send_list(all, Reply::Routes, part),
@@ -423,15 +423,31 @@ fn in_parts(reply: Reply, part: &mut dyn FnMut(Reply) -> io::Result<()>) -> Resu
     .map_err(|e| Error::new(ErrorCode::Internal, format!("the client is gone: {e}")))
 }
 
-/// Services carry many destinations each, so that a part is bounded by elements and each element by its own size.
 fn send_list<T>(
     all: Vec<T>,
     wrap: impl Fn(Vec<T>) -> Reply,
     part: &mut dyn FnMut(Reply) -> io::Result<()>,
 ) -> io::Result<Reply> {
+    send_weighed(all, |_| 1, wrap, part)
+}
+
+/// A part ends with the element that makes its weight [`api::codec::PART_ELEMENTS`] or more.
+fn send_weighed<T>(
+    all: Vec<T>,
+    weight: impl Fn(&T) -> usize,
+    wrap: impl Fn(Vec<T>) -> Reply,
+    part: &mut dyn FnMut(Reply) -> io::Result<()>,
+) -> io::Result<Reply> {
     let mut rest = all.into_iter();
     loop {
-        let piece: Vec<T> = rest.by_ref().take(api::codec::PART_ELEMENTS).collect();
+        let mut weighed = 0;
+        let mut piece = Vec::new();
+        while weighed < api::codec::PART_ELEMENTS
+            && let Some(element) = rest.next()
+        {
+            weighed += weight(&element);
+            piece.push(element);
+        }
         if rest.len() == 0 {
             return Ok(wrap(piece));
         }

@@ -844,3 +844,21 @@ fn tunables_are_set_all_or_none_and_last_in_the_configuration() {
     assert!(text.contains("sync_threshold = [3, 100]\n") && text.contains("conntrack = true\n"), "{text}");
     assert_eq!(parse("again", &text).config.unwrap(), control.config());
 }
+
+#[test]
+fn no_part_of_a_list_grows_with_what_its_elements_hold() {
+    let mut parts = Vec::new();
+    let wrap = |piece: Vec<usize>| Reply::Config(ConfigText { text: format!("{piece:?}") });
+    let all = vec![200, 56, 1, 1000, 255, 1, 3];
+    let last = send_weighed(all, |&weight| weight, wrap, &mut |part| {
+        parts.push(part);
+        Ok(())
+    });
+    parts.push(last.unwrap());
+    let texts: Vec<_> = parts.into_iter().map(|part| serde_json::to_string(&part).unwrap()).collect();
+    assert_eq!(
+        texts,
+        ["[200, 56]", "[1, 1000]", "[255, 1]", "[3]"]
+            .map(|text| format!(r#"{{"config":{{"text":"{text}"}}}}"#))
+    );
+}
