@@ -142,7 +142,7 @@ mod tests {
             assert_eq!(serde_json::from_str::<Request>(json).unwrap(), *request);
             assert!(json.contains(request.op()));
         }
-        let view = r#"{"address":"10.0.0.1","port":80,"method":"nat","weight":1,"upper_threshold":0,"lower_threshold":0,"id":4,"traffic":{"connections":0,"packets_in":0,"packets_out":0,"bytes_in":0,"bytes_out":0},"rates":{"connections_per_s":0,"packets_in_per_s":0,"packets_out_per_s":0,"bytes_in_per_s":0,"bytes_out_per_s":0},"active_connections":2,"inactive_connections":0}"#;
+        let view = r#"{"address":"10.0.0.1","port":80,"method":"nat","weight":1,"upper_threshold":0,"lower_threshold":0,"id":4,"traffic":{"connections":0,"packets_in":0,"packets_out":0,"bytes_in":0,"bytes_out":0},"rates":{"connections_per_s":0,"packets_in_per_s":0,"packets_out_per_s":0,"bytes_in_per_s":0,"bytes_out_per_s":0},"active_connections":2,"inactive_connections":0,"persistent_connections":0}"#;
         let newer = view.replace("{\"address", "{\"later\":1,\"address");
         let read: crate::DestView = serde_json::from_str(&newer).unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), view);

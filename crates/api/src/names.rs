@@ -10,7 +10,9 @@ mod words;
 pub use network::{AddrRange, Cidr, Mac, PortRange, RouteTarget};
 pub(crate) use service::KeyFields;
 pub use service::{DestKey, Netmask, ServiceKey};
-pub use words::{Engine, Family, Method, Protocol, Scheduler, SchedulerFlag, TunnelChecksum, TunnelType};
+pub use words::{
+    ConnProtocol, Engine, Family, Method, Protocol, Scheduler, SchedulerFlag, TunnelChecksum, TunnelType,
+};
 
 /// A word that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

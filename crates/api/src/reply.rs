@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Diagnostic;
-use crate::names::{AddrRange, Cidr, Mac, Method, PortRange, Protocol};
+use crate::names::{AddrRange, Cidr, ConnProtocol, Mac, Method, PortRange};
 use crate::spec::{DestSpec, ServiceSpec};
 use crate::sysctl::{Sysctl, SysctlValue};
 
@@ -137,6 +137,9 @@ pub struct DestView {
     pub active_connections: u64,
     /// Connections now in any other state.
     pub inactive_connections: u64,
+    /// Templates now, which tie clients to it.
+    #[serde(default)]
+    pub persistent_connections: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,12 +245,14 @@ impl NeighbourState {
     }
 }
 
+/// A connection, or a template: what ties a client to a destination.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnView {
     pub worker: u16,
-    pub protocol: Protocol,
+    pub protocol: ConnProtocol,
+    /// Of a template the masked address, with port 0.
     pub client: SocketAddr,
-    /// The service's address and port.
+    /// The service's address and port. Of a template port 0 stands for any, and a mark's address is the mark.
     pub service: SocketAddr,
     /// FULLNAT: what the destination sees as its client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -259,15 +264,45 @@ pub struct ConnView {
     pub expires_in_ms: u64,
     pub packets_in: u64,
     pub flags: ConnFlags,
+    /// Mark of the packet that it was made for; 0: none, or not kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub fwmark: u32,
+    /// Connections that it controls, and that it outlives.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub controls: u32,
 }
 
 /// What is special about a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ConnFlags {
     /// It counts as inactive at its destination.
     pub inactive: bool,
     /// Its destination has been removed.
     pub no_destination: bool,
+    /// No connection, but what ties a client to a destination.
+    #[serde(skip_serializing_if = "is_false")]
+    pub template: bool,
+    /// It lives for one packet.
+    #[serde(skip_serializing_if = "is_false")]
+    pub one_packet: bool,
+    /// Its client's port is not known yet.
+    #[serde(skip_serializing_if = "is_false")]
+    pub no_client_port: bool,
+    /// Replies do not pass here, nor has one been seen.
+    #[serde(skip_serializing_if = "is_false")]
+    pub no_output: bool,
+    /// Another director's message made it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub synchronised: bool,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::{AddrRange, Cidr, DestKey, Method, Protocol, ServiceKey};
+use crate::names::{AddrRange, Cidr, ConnProtocol, DestKey, Method, ServiceKey};
 use crate::reply::ConnView;
 use crate::spec::{
     AddressSpec, DestEdit, DestSpec, NeighbourKey, NeighbourSpec, PoolSpec, RouteKey, RouteSpec, ServiceEdit,
@@ -210,7 +210,7 @@ pub struct ConnFilter {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<Cidr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub protocol: Option<Protocol>,
+    pub protocol: Option<ConnProtocol>,
     /// As it is listed, in letters of any case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
@@ -218,6 +218,9 @@ pub struct ConnFilter {
     pub method: Option<Method>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<u16>,
+    /// Templates only, or connections only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<bool>,
 }
 
 impl ConnFilter {
@@ -227,13 +230,14 @@ impl ConnFilter {
     }
 
     pub fn holds(&self, conn: &ConnView) -> bool {
-        let ConnFilter { client, destination, protocol, state, method, worker } = self;
+        let ConnFilter { client, destination, protocol, state, method, worker, template } = self;
         client.is_none_or(|prefix| prefix.contains(conn.client.ip()))
             && destination.is_none_or(|prefix| prefix.contains(conn.destination.ip()))
             && protocol.is_none_or(|protocol| protocol == conn.protocol)
             && state.as_ref().is_none_or(|state| state.eq_ignore_ascii_case(&conn.state))
             && method.is_none_or(|method| method == conn.method)
             && worker.is_none_or(|worker| worker == conn.worker)
+            && template.is_none_or(|template| template == conn.flags.template)
     }
 }
 
@@ -267,6 +271,8 @@ mod tests {
             (r#"{"state":"FIN_WAIT"}"#, false),
             (r#"{"method":"dr"}"#, false),
             (r#"{"worker":0}"#, false),
+            (r#"{"template":true}"#, false),
+            (r#"{"template":false}"#, true),
             (
                 r#"{"client":"198.51.100.7/32","destination":"10.0.2.0/24","protocol":"tcp","state":"Established","method":"nat","worker":1}"#,
                 true,

@@ -11,7 +11,7 @@ use api::{
 };
 use inet::DropReason;
 use ipvs::shared::total_load;
-use ipvs::{Snapshot, WorkerShared};
+use ipvs::{DestId, Snapshot, WorkerShared};
 
 use crate::config::check::{PoolChoice, pool_of};
 use crate::config::{Config, Service, route_prefix};
@@ -38,6 +38,7 @@ fn service(state: &State, shared: &[Arc<WorkerShared>], entry: &Service) -> Opti
             rates: state.estimator.dest(id),
             active_connections: load.active.into(),
             inactive_connections: load.inactive.into(),
+            persistent_connections: persistent(shared, id),
         })
     };
     Some(ServiceView {
@@ -47,6 +48,12 @@ fn service(state: &State, shared: &[Arc<WorkerShared>], entry: &Service) -> Opti
         rates: state.estimator.service(id),
         destinations: entry.dests.iter().filter_map(dest).collect(),
     })
+}
+
+/// Templates that name a destination now.
+fn persistent(shared: &[Arc<WorkerShared>], id: DestId) -> u64 {
+    let of_worker = |worker: &Arc<WorkerShared>| worker.dest(id).map(|dest| u64::from(dest.persistent()));
+    shared.iter().filter_map(of_worker).sum()
 }
 
 /// Connections of a service now, those of removed destinations included.

@@ -4,11 +4,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::{ConnFlags, ConnView, HostCounters, LinkState, Mac, NeighbourState, PacketCounters, ServiceKey};
+use api::{
+    ConnFlags, ConnProtocol, ConnView, HostCounters, LinkState, Mac, NeighbourState, PacketCounters,
+    ServiceKey,
+};
 use control::{Dataplane, DataplaneError, NeighbourSample, PortSample, WorkerSample};
 use dataplane::{Plane, PlaneError, PortState};
 use inet::{DropReason, IfaceId, NeighState};
-use ipvs::{Cursor, ServiceId, Snapshot, WorkerId, WorkerShared};
+use ipvs::{ConnFlags as Flag, Cursor, ServiceId, Snapshot, WorkerId, WorkerShared};
 use parking_lot::{Mutex, RwLock};
 use pipeline::Counters;
 
@@ -182,12 +185,13 @@ fn refused(error: &PlaneError) -> DataplaneError {
 fn view(snapshot: &Snapshot, worker: WorkerId, conn: &ipvs::ConnView) -> Option<ConnView> {
     Some(ConnView {
         worker: worker.0,
-        protocol: match conn.protocol? {
-            ipvs::Protocol::Tcp => api::Protocol::Tcp,
-            ipvs::Protocol::Udp => api::Protocol::Udp,
-            ipvs::Protocol::Sctp => api::Protocol::Sctp,
+        protocol: match conn.protocol {
+            Some(ipvs::Protocol::Tcp) => ConnProtocol::Tcp,
+            Some(ipvs::Protocol::Udp) => ConnProtocol::Udp,
+            Some(ipvs::Protocol::Sctp) => ConnProtocol::Sctp,
             // They follow connections of others.
-            ipvs::Protocol::Ah | ipvs::Protocol::Esp => return None,
+            Some(ipvs::Protocol::Ah | ipvs::Protocol::Esp) => return None,
+            None => ConnProtocol::Ip,
         },
         client: conn.client,
         service: conn.virtual_addr,
@@ -205,7 +209,14 @@ fn view(snapshot: &Snapshot, worker: WorkerId, conn: &ipvs::ConnView) -> Option<
         flags: ConnFlags {
             inactive: !conn.active,
             no_destination: snapshot.services.dest(conn.dest).is_none(),
+            template: conn.flags.has(Flag::TEMPLATE),
+            one_packet: conn.flags.has(Flag::ONE_PACKET),
+            no_client_port: conn.flags.has(Flag::NO_CLIENT_PORT),
+            no_output: conn.flags.has(Flag::NO_OUTPUT),
+            synchronised: conn.flags.has(Flag::SYNC),
         },
+        fwmark: conn.mark,
+        controls: conn.controlled,
     })
 }
 

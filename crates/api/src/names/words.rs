@@ -49,6 +49,17 @@ word_enum! {
 }
 
 word_enum! {
+    /// The transport of a connection.
+    ConnProtocol {
+        Tcp = "tcp",
+        Udp = "udp",
+        Sctp = "sctp",
+        /// Any: of a template of a service by mark.
+        Ip = "ip",
+    } expected "`tcp`, `udp`, `sctp` or `ip`"
+}
+
+word_enum! {
     /// How a service picks the destination of a new connection.
     Scheduler {
         /// Round robin.
@@ -157,4 +168,14 @@ word_enum! {
     } expected "`sip`"
 }
 
-serde_as_str!(Protocol, Scheduler, SchedulerFlag, Method, Family, TunnelType, TunnelChecksum, Engine);
+serde_as_str!(
+    Protocol,
+    ConnProtocol,
+    Scheduler,
+    SchedulerFlag,
+    Method,
+    Family,
+    TunnelType,
+    TunnelChecksum,
+    Engine
+);

@@ -600,7 +600,7 @@ fn connections_come_in_parts_up_to_the_limit() {
     let (control, fake) = start();
     let one = ConnView {
         worker: 0,
-        protocol: api::Protocol::Tcp,
+        protocol: api::ConnProtocol::Tcp,
         client: "198.51.100.1:4000".parse().unwrap(),
         service: "192.0.2.100:80".parse().unwrap(),
         local: None,
@@ -610,6 +610,8 @@ fn connections_come_in_parts_up_to_the_limit() {
         expires_in_ms: 900_000,
         packets_in: 1,
         flags: api::ConnFlags::default(),
+        fwmark: 0,
+        controls: 0,
     };
     *fake.connections.lock() = vec![one; 1000];
     for (limit, want) in [("null", 1000), ("0", 0), ("1", 1), ("100", 100), ("250", 250), ("5000", 1000)] {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use api::{Cidr, ConnFilter, Method, Protocol, Request, ServiceKey};
+use api::{Cidr, ConnFilter, ConnProtocol, Method, Request, ServiceKey};
 use clap::{Args, Subcommand};
 
 use super::{Action, words};
@@ -26,6 +26,7 @@ Examples:
   rvsctl conn list --limit 20
   rvsctl conn list --service tcp 192.0.2.100:80 --state established
   rvsctl conn list --client 198.51.100.0/24 --dest 10.0.2.11
+  rvsctl conn list --templates
   rvsctl -j conn list | jq -r '.connections[].client'"
     )]
     List {
@@ -78,8 +79,8 @@ pub struct With {
     #[arg(short, long, value_name = "ADDR[/LEN]", value_parser = words::prefix)]
     dest: Option<Cidr>,
     /// Only those of a protocol.
-    #[arg(short, long, value_name = "PROTO", value_parser = words::protocol())]
-    protocol: Option<Protocol>,
+    #[arg(short, long, value_name = "PROTO", value_parser = words::conn_protocol())]
+    protocol: Option<ConnProtocol>,
     /// Only those in a state, as the list names it.
     #[arg(long)]
     state: Option<String>,
@@ -89,12 +90,19 @@ pub struct With {
     /// Only those of one worker.
     #[arg(short, long, value_name = "N")]
     worker: Option<u16>,
+    /// Only templates: what ties a client of a persistent service to a destination.
+    #[arg(short, long)]
+    templates: bool,
+    /// No templates.
+    #[arg(long, conflicts_with = "templates")]
+    no_templates: bool,
 }
 
 impl From<With> for ConnFilter {
     fn from(with: With) -> ConnFilter {
-        let With { client, dest, protocol, state, method, worker } = with;
-        ConnFilter { client, destination: dest, protocol, state, method, worker }
+        let With { client, dest, protocol, state, method, worker, templates, no_templates } = with;
+        let template = templates.then_some(true).or(no_templates.then_some(false));
+        ConnFilter { client, destination: dest, protocol, state, method, worker, template }
     }
 }
 

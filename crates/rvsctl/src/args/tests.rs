@@ -227,6 +227,11 @@ fn what_is_observed() {
             r#"{"op":"conn_list","service":null,"limit":null,"filter":{"client":"198.51.100.0/24","destination":"2001:db8::b/128","protocol":"tcp","state":"established","method":"nat","worker":1}}"#.into(),
             View::Usual,
         ),
+        (
+            "conn list --protocol ip --templates",
+            r#"{"op":"conn_list","service":null,"limit":null,"filter":{"protocol":"ip","template":true}}"#.into(),
+            View::Usual,
+        ),
         ("conn count", r#"{"op":"conn_count","service":null}"#.into(), View::Usual),
         (
             "conn flush --service tcp 192.0.2.100:80",

@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use api::{
-    Cidr, DestKey, Engine, Family, Method, ParseError, Protocol, Scheduler, SchedulerFlag, ServiceKey,
-    TunnelType,
+    Cidr, ConnProtocol, DestKey, Engine, Family, Method, ParseError, Protocol, Scheduler, SchedulerFlag,
+    ServiceKey, TunnelType,
 };
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -116,8 +116,9 @@ pub fn prefix(word: &str) -> Result<Cidr, String> {
     prefix.ok_or_else(|| "expected an address or a prefix, such as `192.0.2.1` or `2001:db8::/32`".into())
 }
 
-pub fn protocol() -> impl TypedValueParser<Value = Protocol> {
-    PossibleValuesParser::new(Protocol::WORDS.iter().copied()).try_map(|word| word.parse::<Protocol>())
+pub fn conn_protocol() -> impl TypedValueParser<Value = ConnProtocol> {
+    PossibleValuesParser::new(ConnProtocol::WORDS.iter().copied())
+        .try_map(|word| word.parse::<ConnProtocol>())
 }
 
 /// Reads one of the api's words; clap itself repeats what was found.

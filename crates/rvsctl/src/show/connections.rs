@@ -92,9 +92,29 @@ const START: &str = "{\"connections\":[";
 
 fn cells(connection: &ConnView) -> [String; 11] {
     let seconds = connection.expires_in_ms.div_ceil(1000);
-    let ConnFlags { inactive, no_destination } = connection.flags;
-    let flags = [(inactive, "inactive"), (no_destination, "no-destination")];
-    let flags: Vec<&str> = flags.into_iter().filter(|(set, _)| *set).map(|(_, name)| name).collect();
+    // Destructured, so that a new flag cannot be forgotten here; whether replies pass follows from the method.
+    let ConnFlags {
+        inactive,
+        no_destination,
+        template,
+        one_packet,
+        no_client_port,
+        no_output: _,
+        synchronised,
+    } = connection.flags;
+    let flags = [
+        // A template is no load, active or not.
+        (inactive && !template, "inactive"),
+        (no_destination, "no-destination"),
+        (template, "template"),
+        (one_packet, "one-packet"),
+        (no_client_port, "no-client-port"),
+        (synchronised, "synchronised"),
+    ];
+    let mut flags: Vec<String> =
+        flags.into_iter().filter(|(set, _)| *set).map(|(_, name)| name.to_owned()).collect();
+    let numbers = [("fwmark", connection.fwmark), ("controls", connection.controls)];
+    flags.extend(numbers.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name}={n}")));
     [
         connection.protocol.to_string(),
         format!("{:02}:{:02}", seconds / 60, seconds % 60),
@@ -117,7 +137,7 @@ mod tests {
     fn connection(client: &str) -> ConnView {
         ConnView {
             worker: 0,
-            protocol: api::Protocol::Tcp,
+            protocol: api::ConnProtocol::Tcp,
             client: client.parse().unwrap(),
             service: "192.0.2.100:80".parse().unwrap(),
             local: None,
@@ -127,6 +147,8 @@ mod tests {
             expires_in_ms: 900_000,
             packets_in: 1,
             flags: ConnFlags::default(),
+            fwmark: 0,
+            controls: 0,
         }
     }
 

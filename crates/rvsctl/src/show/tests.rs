@@ -38,7 +38,7 @@ const SERVICES: &str = concat!(
     r#"{"services":[{"protocol":"tcp","address":"192.0.2.100","port":80,"scheduler":"wrr","local_pool":"lan","id":0,"#,
     r#""traffic":{"connections":1500,"packets_in":9000,"packets_out":7000,"bytes_in":700000,"bytes_out":12000000},"rates":{"connections_per_s":25,"packets_in_per_s":150,"packets_out_per_s":116,"bytes_in_per_s":11666,"bytes_out_per_s":200000},"destinations":["#,
     r#"{"address":"10.0.2.11","port":80,"method":"fullnat","weight":1,"upper_threshold":0,"lower_threshold":0,"id":0,"#,
-    r#""traffic":{"connections":500,"packets_in":3000,"packets_out":2500,"bytes_in":200000,"bytes_out":4000000},"rates":{"connections_per_s":8,"packets_in_per_s":50,"packets_out_per_s":41,"bytes_in_per_s":3333,"bytes_out_per_s":66666},"active_connections":3,"inactive_connections":12},"#,
+    r#""traffic":{"connections":500,"packets_in":3000,"packets_out":2500,"bytes_in":200000,"bytes_out":4000000},"rates":{"connections_per_s":8,"packets_in_per_s":50,"packets_out_per_s":41,"bytes_in_per_s":3333,"bytes_out_per_s":66666},"active_connections":3,"inactive_connections":12,"persistent_connections":5},"#,
     r#"{"address":"10.0.2.12","port":8080,"method":"nat","weight":10,"upper_threshold":1000,"lower_threshold":800,"id":1,"#,
     r#""traffic":{"connections":1000,"packets_in":6000,"packets_out":4500,"bytes_in":500000,"bytes_out":8000000},"rates":{"connections_per_s":17,"packets_in_per_s":100,"packets_out_per_s":75,"bytes_in_per_s":8333,"bytes_out_per_s":133333},"active_connections":120,"inactive_connections":0}]},"#,
     r#"{"protocol":"udp","address":"2001:db8::100","port":53,"scheduler":"rr","id":1,"#,
@@ -116,9 +116,9 @@ Packets out  7000
 Bytes in     700000
 Bytes out    12000000
 
-Destination     Forward  Weight  Upper  Lower  Active  Inactive  Connections  Packets in  Packets out  Bytes in  Bytes out
-10.0.2.11:80    fullnat       1      0      0       3        12          500        3000         2500    200000    4000000
-10.0.2.12:8080  nat          10   1000    800     120         0         1000        6000         4500    500000    8000000
+Destination     Forward  Weight  Upper  Lower  Active  Inactive  Persistent  Connections  Packets in  Packets out  Bytes in  Bytes out
+10.0.2.11:80    fullnat       1      0      0       3        12           5          500        3000         2500    200000    4000000
+10.0.2.12:8080  nat          10   1000    800     120         0           0         1000        6000         4500    500000    8000000
 ";
     assert_eq!(got, want, "\ngot:\n{got}");
     assert!(GUIDE.contains(want), "not in docs/rvsctl.md:\n{want}");
@@ -172,7 +172,9 @@ const CONNECTIONS: &str = concat!(
     r#"{"connections":[{"worker":0,"protocol":"tcp","client":"198.51.100.7:40000","service":"192.0.2.100:80","local":"10.0.2.200:1024","#,
     r#""destination":"10.0.2.11:80","method":"fullnat","state":"ESTABLISHED","expires_in_ms":899001,"packets_in":12,"flags":{"inactive":false,"no_destination":false}},"#,
     r#"{"worker":1,"protocol":"udp","client":"[2001:db8:1::7]:5353","service":"[2001:db8::100]:53","#,
-    r#""destination":"[2001:db8:2::11]:53","method":"dr","state":"UDP","expires_in_ms":300000,"packets_in":1,"flags":{"inactive":true,"no_destination":true}}]}"#
+    r#""destination":"[2001:db8:2::11]:53","method":"dr","state":"UDP","expires_in_ms":300000,"packets_in":1,"flags":{"inactive":true,"no_destination":true}},"#,
+    r#"{"worker":0,"protocol":"ip","client":"198.51.100.0:0","service":"0.0.0.7:0","#,
+    r#""destination":"10.0.2.11:0","method":"nat","state":"ASSURED","expires_in_ms":300000,"packets_in":0,"flags":{"inactive":true,"no_destination":false,"template":true},"fwmark":7,"controls":2}]}"#
 );
 
 #[test]
@@ -181,6 +183,7 @@ fn connections() {
 Prot  Expires  State        Client                 Service                Local                  Destination            Forward  Packets  Worker  Flags
 tcp     15:00  ESTABLISHED  198.51.100.7:40000     192.0.2.100:80         10.0.2.200:1024        10.0.2.11:80           fullnat       12       0
 udp     05:00  UDP          [2001:db8:1::7]:5353   [2001:db8::100]:53     -                      [2001:db8:2::11]:53    dr             1       1  inactive,no-destination
+ip      05:00  ASSURED      198.51.100.0:0         0.0.0.7:0              -                      10.0.2.11:0            nat            0       0  template,fwmark=7,controls=2
 ");
     check(r#"{"conn_count":{"connections":10000}}"#, View::Usual, "10000\n");
     check(
