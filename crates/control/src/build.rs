@@ -21,7 +21,7 @@ use crate::config::check::{PoolChoice, pool_of};
 use crate::config::{Config, NatSteering, Service};
 use crate::ids::Ids;
 
-pub use self::service::{protocol, service_key};
+pub use self::service::{may_be_helped, protocol, service_key};
 
 /// Why a checked configuration makes no snapshot.
 #[derive(Debug, thiserror::Error)]

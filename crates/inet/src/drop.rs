@@ -80,6 +80,7 @@ drop_reasons! {
     FragmentTimeout, "fragment_timeout", "The other fragments of the datagram did not come in time.";
     NoHeadroom, "no_headroom", "No room in the buffer for the headers to be added.";
     SctpNoChunk, "sctp_no_chunk", "An SCTP packet of no connection that ends before its first chunk.";
+    TcpBadChecksum, "tcp_bad_checksum", "A damaged segment of a connection with a helper, which reads and rewrites only what is whole.";
     NoDestination, "no_destination", "The service has no destination that may be chosen.";
     DestinationGone, "destination_gone", "The connection's destination has been removed.";
     DestinationOverloaded, "destination_overloaded", "Every destination has reached its upper threshold.";

@@ -126,6 +126,16 @@ impl<K: FlowKey> Connection<K> {
         !self.flags.has(ConnFlags::INACTIVE)
     }
 
+    /// Whether both directions pass here under the director's translation, packet by packet: only then a helper can do anything.
+    pub(crate) fn may_have_helper(&self) -> bool {
+        !self.method.input_only() && !self.flags.any(ConnFlags::TEMPLATE.union(ConnFlags::ONE_PACKET))
+    }
+
+    /// Whether the destination sees a local address instead of the client's.
+    pub(crate) fn is_fullnat(&self) -> bool {
+        self.method == Method::Fullnat
+    }
+
     /// Whether this is a template.
     pub(crate) fn is_template(&self) -> bool {
         self.flags.has(ConnFlags::TEMPLATE)

@@ -79,7 +79,6 @@ impl Core {
 
     /// Makes a connection that a helper expects, controlled by the one in which it read of it. One that is there already is
     /// left as it is, but for its state and timeout.
-    #[cfg_attr(not(test), expect(dead_code, reason = "helpers come next"))]
     pub(crate) fn expect<K: FlowKey>(
         &mut self,
         context: &Context<'_>,
@@ -102,7 +101,8 @@ impl Core {
                     context.snapshot.services.dest(session.dest).ok_or(DropReason::DestinationGone)?;
                 // Where the session's own local port leads: to this worker.
                 let slot = crate::steering::Slot(session.reply.dport() as u8);
-                self.local_endpoint(context, service, Some(slot), reply)?
+                // A server takes data connections from its session's own client only.
+                self.local_endpoint(context, service, Some(session.reply.dst()), Some(slot), reply)?
             }
             _ => reply(original.src(), original.sport()),
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use conntab::{BuildError, ConnTable};
 use inet::{PathMtu, PmtuCache};
 
+use crate::app::session::Sessions;
 use crate::connection::Tables;
 use crate::side::SideTable;
 use crate::{DestId, Limits, Rng, Schedulers, ServiceTable, Snapshot, WorkerId, WorkerShared};
@@ -26,6 +27,7 @@ pub(crate) struct Core {
     pub(crate) shared: Vec<Arc<WorkerShared>>,
     pub(crate) tables: Tables,
     pub(crate) side: SideTable,
+    pub(crate) sessions: Sessions,
     /// Connections whose client's port is not known yet.
     pub(crate) without_port: u32,
     pub(crate) schedulers: Schedulers,
@@ -78,10 +80,12 @@ impl Director {
         };
         let mut schedulers = Schedulers::new(worker, limits, rng.next_u64());
         schedulers.apply(&ServiceTable::default(), &snapshot.services);
+        let side_records = limits.side_records_per_worker(shared.len() as u16) as usize;
         let core = Core {
             worker,
             tables,
-            side: SideTable::with_capacity(limits.side_records_per_worker(shared.len() as u16) as usize),
+            side: SideTable::with_capacity(side_records),
+            sessions: Sessions::with_capacity(side_records),
             without_port: 0,
             schedulers,
             pmtu: PmtuCache::new(PMTU_ENTRIES),

@@ -142,9 +142,12 @@ impl Core {
                 match self.find(&key) {
                     Some((id, Direction::Reply)) => self.output::<K, B>(context, packet, info, id),
                     Some((id, Direction::Original)) => self.input::<K, B>(context, packet, info, id),
-                    None => self
-                        .stray(context, packet, info, protocol)
-                        .unwrap_or_else(|| self.schedule(context, packet, info, &key, protocol)),
+                    None => match self.begin_transfer(context, &key, info) {
+                        Some(begun) => self.output_of::<K, B>(context, packet, info, begun),
+                        None => self
+                            .stray(context, packet, info, protocol)
+                            .unwrap_or_else(|| self.schedule(context, packet, info, &key, protocol)),
+                    },
                 }
             }
             (Hook::LocalIn | Hook::LocalOut, Kind::Icmp) => self
@@ -163,10 +166,13 @@ impl Core {
                 match K::table(&self.tables).lookup_in(&key, Direction::Reply) {
                     Some(_) if info.fragment == Fragment::First => Verdict::Drop(DropReason::Fragment),
                     Some(id) => self.output::<K, B>(context, packet, info, id),
-                    None => {
-                        self.overhear(context, info, &key);
-                        self.stray(context, packet, info, protocol).unwrap_or(Verdict::Accept)
-                    }
+                    None => match self.begin_transfer(context, &key, info) {
+                        Some(begun) => self.output_of::<K, B>(context, packet, info, begun),
+                        None => {
+                            self.overhear(context, info, &key);
+                            self.stray(context, packet, info, protocol).unwrap_or(Verdict::Accept)
+                        }
+                    },
                 }
             }
         }

@@ -7,6 +7,7 @@
 use conntab::{ConnId, ConnTable, Cursor as Place, Expire};
 use inet::DropReason;
 
+use crate::app::session::Sessions;
 use crate::connection::{Connection, FlowKey, Tables};
 use crate::director::{Core, Cursor, Director};
 use crate::side::{Side, SideTable};
@@ -51,6 +52,7 @@ impl Director {
 struct Bound<'a> {
     own: &'a WorkerShared,
     side: &'a mut SideTable,
+    sessions: &'a mut Sessions,
     without_port: &'a mut u32,
 }
 
@@ -144,7 +146,8 @@ impl Core {
     /// The tables, and apart from them what connections are counted in.
     fn split(&mut self) -> (&mut Tables, Bound<'_>) {
         let own = &self.shared[usize::from(self.worker.0)];
-        (&mut self.tables, Bound { own, side: &mut self.side, without_port: &mut self.without_port })
+        let Self { tables, side, sessions, without_port, .. } = self;
+        (tables, Bound { own, side, sessions, without_port })
     }
 
     /// Removes the connections whose destination is `wanted` in the next `budget` places of the tables.
@@ -215,8 +218,11 @@ impl Bound<'_> {
                 false => dest.unbind(conn.is_active()),
             }
         }
-        let control = self.side.remove(conn.side).and_then(|side| side.control);
-        if let Some(controlling) = control.and_then(|control| self.side.get_mut(control.side)) {
+        let side = self.side.remove(conn.side).unwrap_or_default();
+        if let Some(session) = side.session {
+            self.sessions.remove(session);
+        }
+        if let Some(controlling) = side.control.and_then(|control| self.side.get_mut(control.side)) {
             controlling.controlled -= 1;
         }
     }

@@ -50,6 +50,20 @@ impl Core {
         Some(self.answer(context, packet, info, IcmpError::PortUnreachable, DropReason::NotConnection, None))
     }
 
+    /// A destination's packet on a connection that it has begun itself, or that could not be made.
+    pub(crate) fn output_of<K: FlowKey, B: PacketBuf>(
+        &mut self,
+        context: &Context<'_>,
+        packet: &mut B,
+        info: &PacketInfo,
+        begun: Result<ConnId, DropReason>,
+    ) -> Verdict {
+        match begun {
+            Ok(id) => self.output::<K, B>(context, packet, info, id),
+            Err(reason) => Verdict::Drop(reason),
+        }
+    }
+
     /// A destination's packet on a connection.
     pub(crate) fn output<K: FlowKey, B: PacketBuf>(
         &mut self,
@@ -69,6 +83,10 @@ impl Core {
                 Err(refused) => return refused,
             }
         }
+        let info = &match self.help(context, packet, info, &conn, Direction::Reply) {
+            Ok(info) => info,
+            Err(refused) => return refused,
+        };
         translate::packet(packet.bytes_mut(), info, &to_client);
         self.count_out(context.snapshot, conn.dest, info.ip_len() as u64);
         self.transition::<K>(context, id, Direction::Reply, info);

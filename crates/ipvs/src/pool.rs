@@ -36,6 +36,11 @@ impl Pool {
         Self { v4: of(Family::V4), v6: of(Family::V6), ports: pool.ports.clone() }
     }
 
+    /// Ports to use at each address.
+    pub fn ports(&self) -> &RangeInclusive<u16> {
+        &self.ports
+    }
+
     /// Addresses of one family.
     pub fn addrs(&self, family: Family) -> &[IpAddr] {
         match family {
@@ -66,21 +71,21 @@ impl Pools {
     }
 }
 
-/// A local address and port whose replies `worker` owns and for which `is_free` says yes.
+/// One of these addresses and a port within this range whose replies `worker` owns and for which `is_free` says yes.
 ///
 /// Ports of the client's own slot come first, then those of the worker's other slots; none is tried twice, and 384 at
 /// most. So `None` means that every candidate is taken, or that there are many and hardly one in a hundred is free.
 pub fn allocate(
-    pool: &Pool,
-    family: Family,
+    addrs: &[IpAddr],
+    ports: &RangeInclusive<u16>,
     slot: Slot,
     steering: &Steering,
     worker: WorkerId,
     rng: &mut Rng,
     mut is_free: impl FnMut(IpAddr, u16) -> bool,
 ) -> Option<(IpAddr, u16)> {
-    let own = Candidates::new(pool, family, core::slice::from_ref(&slot), None);
-    let others = Candidates::new(pool, family, steering.slots(worker), Some(slot));
+    let own = Candidates::new(addrs, ports, core::slice::from_ref(&slot), None);
+    let others = Candidates::new(addrs, ports, steering.slots(worker), Some(slot));
     own.probe(OWN_PROBES, rng, &mut is_free).or_else(|| others.probe(OTHER_PROBES, rng, &mut is_free))
 }
 
@@ -95,8 +100,12 @@ struct Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    fn new(pool: &'a Pool, family: Family, slots: &'a [Slot], except: Option<Slot>) -> Self {
-        let (addrs, ports) = (pool.addrs(family), &pool.ports);
+    fn new(
+        addrs: &'a [IpAddr],
+        ports: &'a RangeInclusive<u16>,
+        slots: &'a [Slot],
+        except: Option<Slot>,
+    ) -> Self {
         let rows = (ports.len() as u32).div_ceil(SLOTS as u32);
         let total = (addrs.len() as u32).saturating_mul(slots.len() as u32).saturating_mul(rows);
         Self { addrs, slots, ports, except, total }
@@ -176,9 +185,11 @@ mod tests {
         worker: WorkerId,
     ) -> Vec<(IpAddr, u16)> {
         let (mut rng, mut taken, mut order) = (Rng::new(1), HashSet::new(), Vec::new());
-        while let Some(got) = allocate(pool, family, slot, steering, worker, &mut rng, |addr, port| {
-            !taken.contains(&(addr, port))
-        }) {
+        while let Some(got) =
+            allocate(pool.addrs(family), pool.ports(), slot, steering, worker, &mut rng, |addr, port| {
+                !taken.contains(&(addr, port))
+            })
+        {
             assert!(taken.insert(got));
             order.push(got);
         }
@@ -207,8 +218,8 @@ mod tests {
                 let mut rng = Rng::new(u64::from(slot));
                 for _ in 0..50 {
                     let got = allocate(
-                        &pool,
-                        Family::V6,
+                        pool.addrs(Family::V6),
+                        pool.ports(),
                         Slot(slot),
                         &steering(1),
                         WorkerId(0),
@@ -224,8 +235,15 @@ mod tests {
     #[test]
     fn a_pool_without_addresses_of_the_family_gives_none() {
         let pool = pool(&["10.0.2.200"], 1024..=65535);
-        let got =
-            allocate(&pool, Family::V6, Slot(0), &steering(1), WorkerId(0), &mut Rng::new(0), |_, _| true);
+        let got = allocate(
+            pool.addrs(Family::V6),
+            pool.ports(),
+            Slot(0),
+            &steering(1),
+            WorkerId(0),
+            &mut Rng::new(0),
+            |_, _| true,
+        );
         assert_eq!(got, None);
     }
 
@@ -234,10 +252,18 @@ mod tests {
         let pool = pool(&["10.0.2.200", "10.0.2.201", "10.0.2.202"], 1024..=65535);
         let mut tried = HashSet::new();
         let mut rng = Rng::new(3);
-        let got = allocate(&pool, Family::V4, Slot(9), &steering(1), WorkerId(0), &mut rng, |addr, port| {
-            assert!(tried.insert((addr, port)), "tried twice");
-            false
-        });
+        let got = allocate(
+            pool.addrs(Family::V4),
+            pool.ports(),
+            Slot(9),
+            &steering(1),
+            WorkerId(0),
+            &mut rng,
+            |addr, port| {
+                assert!(tried.insert((addr, port)), "tried twice");
+                false
+            },
+        );
         assert_eq!(got, None);
         assert!(tried.len() <= (OWN_PROBES + OTHER_PROBES) as usize, "{}", tried.len());
     }
@@ -256,8 +282,16 @@ mod tests {
         let (mut rng, mut counts) = (Rng::new(11), std::collections::HashMap::new());
         for n in 0..4000_u32 {
             let slot = Slot(n as u8);
-            let (addr, _) =
-                allocate(&pool, Family::V4, slot, &steering(1), WorkerId(0), &mut rng, |_, _| true).unwrap();
+            let (addr, _) = allocate(
+                pool.addrs(Family::V4),
+                pool.ports(),
+                slot,
+                &steering(1),
+                WorkerId(0),
+                &mut rng,
+                |_, _| true,
+            )
+            .unwrap();
             *counts.entry(addr).or_insert(0) += 1;
         }
         assert!(

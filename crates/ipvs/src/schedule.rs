@@ -116,6 +116,7 @@ impl Core {
         let reply = self.reply_key(context, frame, info, key, service, dest)?;
         let conn = Connection::new(*key, reply, dest.id, dest.method);
         let id = self.add(conn, None, context.now_ms, NEW_TIMEOUT_MS)?;
+        self.bind_helper::<K>(service, id)?;
         let own = self.own();
         own.dest(dest.id).into_iter().for_each(|dest| dest.traffic.count_conn());
         own.service(service.id).into_iter().for_each(|service| service.count_conn());
@@ -149,7 +150,7 @@ impl Core {
             }
             (Method::Fullnat, Some(addr)) => {
                 let slot = steering::slot(context.snapshot, frame, info);
-                self.local_endpoint(context, service, slot, |local, local_port| {
+                self.local_endpoint(context, service, None, slot, |local, local_port| {
                     K::new(addr, local, port, local_port, number)
                 })
             }
@@ -158,17 +159,21 @@ impl Core {
         }
     }
 
-    /// A reply key with a local address and port that no other connection with this destination endpoint has.
+    /// A reply key with a local address, the one that is given if any, and a port that no other connection with this
+    /// destination endpoint has.
     pub(crate) fn local_endpoint<K: FlowKey>(
         &mut self,
         context: &Context<'_>,
         service: &Service,
+        local: Option<K::Addr>,
         slot: Option<steering::Slot>,
         reply: impl Fn(K::Addr, u16) -> K,
     ) -> Result<K, DropReason> {
         let snapshot = context.snapshot;
         let pool = service.pool.and_then(|id| snapshot.pools.get(id)).ok_or(DropReason::NoLocalPool)?;
-        if pool.addrs(K::FAMILY).is_empty() {
+        let local = local.map(Into::into);
+        let addrs = local.as_ref().map_or(pool.addrs(K::FAMILY), core::slice::from_ref);
+        if addrs.is_empty() {
             return Err(DropReason::NoLocalPool);
         }
         let Self { worker, tables, rng, .. } = self;
@@ -181,7 +186,7 @@ impl Core {
                 .map(|local| reply(local, local_port))
                 .filter(|key| table.lookup_in(key, conntab::Direction::Reply).is_none())
         };
-        pool::allocate(pool, K::FAMILY, slot, &snapshot.steering, *worker, rng, |addr, port| {
+        pool::allocate(addrs, pool.ports(), slot, &snapshot.steering, *worker, rng, |addr, port| {
             free(addr, port).is_some()
         })
         .and_then(|(addr, port)| free(addr, port))

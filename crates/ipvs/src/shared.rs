@@ -169,6 +169,7 @@ pub struct WorkerShared {
     /// All services together.
     pub total: Traffic,
     connections: AtomicU32,
+    third_hosts: AtomicU64,
 }
 
 impl WorkerShared {
@@ -179,6 +180,7 @@ impl WorkerShared {
             dests: (0..limits.dests).map(|_| DestCounters::default()).collect(),
             total: Traffic::default(),
             connections: AtomicU32::new(0),
+            third_hosts: AtomicU64::new(0),
         }
     }
 
@@ -190,6 +192,16 @@ impl WorkerShared {
     /// One destination; `None` for an id beyond the limits.
     pub fn dest(&self, id: DestId) -> Option<&DestCounters> {
         self.dests.get(id.0 as usize)
+    }
+
+    /// FTP sessions in which one end named a third host for a data connection, which was not expected then.
+    pub fn third_hosts(&self) -> u64 {
+        self.third_hosts.load(Relaxed)
+    }
+
+    /// One end of an FTP session named a third host. For the owning worker only.
+    pub fn count_third_host(&self) {
+        bump(&self.third_hosts, 1);
     }
 
     /// Connections in this worker's table.

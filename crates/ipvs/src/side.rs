@@ -11,6 +11,8 @@ use core::net::IpAddr;
 
 use conntab::ConnId;
 
+use crate::app::session::SessionIndex;
+
 /// Where a connection's side record is, if it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SideIndex(u32);
@@ -47,6 +49,8 @@ pub(crate) struct Side {
     pub(crate) timeout_ms: u32,
     /// The destination's address, where it is of another family than the client and so does not fit into the reply key.
     pub(crate) dest_addr: Option<IpAddr>,
+    /// What its helper knows of it.
+    pub(crate) session: Option<SessionIndex>,
 }
 
 /// All side records of a worker.

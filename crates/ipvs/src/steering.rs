@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | to a local address (FULLNAT reply) | low byte of the local port, which was chosen to be the slot |
 //! | to a service | the client: its endpoint, or by the NAT rule if the service has a masquerade destination |
+//! | to a service with a helper, or to another port of its address where there is no service | the client: its address, or by the NAT rule if the service has a masquerade destination |
 //! | reply of a masquerade destination | the client, by the NAT rule: a reply does not name its service |
 //! | reply under the service's own address, overheard (IPv6) | the client, as a packet to the service |
 //! | ICMP error | the packet that it quotes, reversed |
@@ -105,6 +106,11 @@ impl Steering {
         }
     }
 
+    /// The slot of a client's connections to a service with a helper: what the helper expects comes from other ports.
+    pub fn address_slot(&self, addr: IpAddr, masquerades: bool) -> Slot {
+        if masquerades { self.client_slot(addr, 0, true) } else { self.hash(addr, 0) }
+    }
+
     fn hash(&self, addr: IpAddr, port: u16) -> Slot {
         let mut bytes = [0; 18];
         let len = match addr {
@@ -185,7 +191,11 @@ fn local_slot(snapshot: &Snapshot, flow: &Flow) -> Option<Slot> {
 
 /// From a client to a service.
 fn service_slot(snapshot: &Snapshot, flow: &Flow) -> Option<Slot> {
-    let masquerades = snapshot.services.masquerades(flow.protocol, flow.dst.0, flow.dst.1)?;
+    let (protocol, (addr, port)) = (flow.protocol, flow.dst);
+    if let Some(masquerades) = snapshot.services.helped(protocol, addr, port) {
+        return Some(snapshot.steering.address_slot(flow.src.0, masquerades));
+    }
+    let masquerades = snapshot.services.masquerades(protocol, addr, port)?;
     Some(snapshot.steering.client_slot(flow.src.0, flow.src.1, masquerades))
 }
 
@@ -360,8 +370,9 @@ mod tests {
                 Method::Tunnel | Method::DirectRouting => request,
                 Method::Masquerade => Flow { dst: server, ..request },
                 Method::Fullnat => {
+                    let pool = Pool::new(&local_pool());
                     let local = allocate(
-                        &Pool::new(&local_pool()), family, slot.unwrap(), &snapshot.steering, want.unwrap(),
+                        pool.addrs(family), pool.ports(), slot.unwrap(), &snapshot.steering, want.unwrap(),
                         &mut Rng::new(seed), |_, port| seed % 3 != 0 || port as u8 != slot.unwrap().0,
                     );
                     Flow { protocol, src: local.unwrap(), dst: server }

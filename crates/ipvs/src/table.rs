@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 
+use crate::app::served::Served;
+
 use wire::Family;
 
 use crate::scheduler::Prepared;
@@ -76,6 +78,8 @@ pub struct ServiceTable {
     gue_ends: HashSet<(IpAddr, u16)>,
     /// There is a masquerade destination, or there was one.
     any_masquerade: bool,
+    /// Those with helpers.
+    served: Served,
     /// Services that are gone, in the order of their going, and whether they masqueraded: their connections may live on.
     removed: Vec<(Endpoint, bool)>,
     removed_by_key: HashMap<Endpoint, bool>,
@@ -94,6 +98,7 @@ impl ServiceTable {
             entries: Vec::with_capacity(services.len()),
             by_key: HashMap::with_capacity(services.len()),
             any_masquerade: previous.any_masquerade,
+            served: Served::after(&previous.served),
             ..Self::default()
         };
         for service in services {
@@ -159,6 +164,7 @@ impl ServiceTable {
         }
         let masquerades = masqueraded || service.uses(Method::Masquerade);
         self.any_masquerade |= masquerades;
+        self.served.add(&service, masquerades);
         self.entries.push(Entry { service, masquerades, prepared });
         Ok(())
     }
@@ -183,6 +189,14 @@ impl ServiceTable {
             .or_else(|| removed(0))
     }
 
+    /// Whether a packet to this endpoint is of a service with a helper, or may be what one expects: then all of a client's go
+    /// to one worker. If so, whether such a service has a masquerade destination, or had one. Removed services count too.
+    pub fn helped(&self, protocol: Protocol, addr: IpAddr, port: u16) -> Option<bool> {
+        let key = (protocol, addr, port);
+        let other = || self.by_key.contains_key(&key) || self.removed_by_key.contains_key(&key);
+        self.served.masquerades(protocol, addr, port, other)
+    }
+
     fn entry(&self, protocol: Protocol, addr: IpAddr, port: u16) -> Option<&Entry> {
         let index =
             self.by_key.get(&(protocol, addr, port)).or_else(|| self.by_key.get(&(protocol, addr, 0)))?;
@@ -192,6 +206,11 @@ impl ServiceTable {
     /// Whether any service of this protocol has the address: fragments without ports may belong to it.
     pub fn serves(&self, protocol: Protocol, addr: IpAddr) -> bool {
         self.addresses.contains(&(protocol, addr))
+    }
+
+    /// The ports at which a destination with this address gets requests whose transfers come from other ports.
+    pub(crate) fn transfer_ports(&self, addr: IpAddr) -> &[u16] {
+        self.served.transfer_ports(addr)
     }
 
     /// The service with this id.

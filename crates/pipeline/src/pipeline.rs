@@ -194,7 +194,9 @@ impl<B: PacketBuf> Pipeline<B> {
         }
         match self.director.forward(now_ms, packet, info, iface) {
             Verdict::Accept | Verdict::Stop => {
-                rewrite::decrement_ttl(packet.bytes_mut(), info);
+                // A helper may have changed how long the packet is.
+                let info = PacketInfo { end: packet.bytes().len() as u16, ..*info };
+                rewrite::decrement_ttl(packet.bytes_mut(), &info);
                 Verdict::Tx(hop)
             }
             verdict => verdict,

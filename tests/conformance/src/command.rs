@@ -13,6 +13,8 @@ use crate::Feature;
 pub enum Command {
     /// Loads a module, prints the kernel's log: nothing that a director does.
     Nothing,
+    /// `modprobe ip_vs_ftp ports=PORT,...`.
+    FtpPorts(Vec<u16>),
     /// `ip link set dev SIDE mtu MTU`.
     Mtu { side: char, mtu: u16 },
     /// `sysctl -w net.ipv4.vs.NAME=VALUE`.
@@ -118,6 +120,7 @@ pub fn parse(line: &str) -> Vec<Command> {
 
 fn one(words: &[&str]) -> Command {
     match *words {
+        ["modprobe", "ip_vs_ftp", ref options @ ..] => Command::FtpPorts(ftp_ports(options)),
         ["modprobe" | "dmesg", ..] => Command::Nothing,
         ["ip", "link", "set", "dev", side, "mtu", mtu] => {
             let (Some(side), Ok(mtu)) = (side.chars().next(), mtu.parse()) else {
@@ -174,6 +177,12 @@ fn ipvsadm(words: &[&str]) -> Option<Command> {
         }
         _ => return None,
     })
+}
+
+/// The ports that the FTP helper is loaded with.
+fn ftp_ports(options: &[&str]) -> Vec<u16> {
+    let ports = options.iter().find_map(|option| option.strip_prefix("ports=")).unwrap_or("21");
+    ports.split(',').filter_map(|port| port.parse().ok()).collect()
 }
 
 fn value<'a>(words: &[&'a str], name: &str) -> Option<&'a str> {
@@ -280,6 +289,8 @@ mod tests {
         let mark = Key::Mark { mark: 7, v6: true };
         let table = [
             ("modprobe xt_mark; ipvsadm -C", vec![Command::Nothing, Command::Clear]),
+            ("modprobe ip_vs_ftp ports=21,2121", vec![Command::FtpPorts(vec![21, 2121])]),
+            ("modprobe ip_vs_ftp", vec![Command::FtpPorts(vec![21])]),
             (
                 "sysctl -qw net.ipv4.vs.sloppy_tcp=1",
                 vec![Command::Setting { name: "sloppy_tcp".into(), value: "1".into() }],

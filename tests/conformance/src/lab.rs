@@ -12,8 +12,8 @@ use std::sync::Arc;
 use inet::{DropReason, IfaceId, NeighLimits, News, PortIndex};
 use ipvs::pool::Pools;
 use ipvs::{
-    Cursor, DestId, Director, Limits, NatSteering, Service, ServiceId, ServiceKey, ServiceTable, Settings,
-    Snapshot, Steering, Timeouts, TrafficStats, WorkerId, WorkerShared,
+    Cursor, DestId, Director, Helpers, Limits, NatSteering, Service, ServiceId, ServiceKey, ServiceTable,
+    Settings, Snapshot, Steering, Timeouts, TrafficStats, WorkerId, WorkerShared,
 };
 use pipeline::{Counters, Pipeline, PipelineLimits, Ports};
 use wire::{PacketBuf, VecBuf, ether};
@@ -49,6 +49,8 @@ pub struct Lab {
     pub shared: Arc<WorkerShared>,
     /// The switches; [`Self::publish`] makes changes known.
     pub settings: Settings,
+    /// Which ports have a helper.
+    pub helpers: Helpers,
     /// The time.
     pub now_ms: u64,
     counters: Arc<Counters>,
@@ -91,6 +93,7 @@ impl Lab {
             pipeline: Pipeline::new(WorkerId(0), director, limits, Arc::clone(&counters), 1),
             shared,
             settings,
+            helpers: Helpers::NONE,
             now_ms: 0,
             counters,
             services: Vec::new(),
@@ -162,7 +165,8 @@ impl Lab {
     /// Hands the configuration to the director.
     pub fn publish(&mut self) {
         self.generation += 1;
-        let services = self.services.iter().map(|(_, service)| Arc::new(service.clone())).collect();
+        let served = |service: &Service| Service { helpers: self.helpers, ..service.clone() };
+        let services = self.services.iter().map(|(_, service)| Arc::new(served(service))).collect();
         self.table = ServiceTable::build_after(&self.table, services).expect("valid services");
         let snapshot = snapshot(self.generation, self.mtu, self.table.clone(), self.settings, self.timeouts);
         let mut wires = self.wires();

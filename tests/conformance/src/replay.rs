@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use ipvs::{Helper, Helpers};
+
 use crate::command::{self, Command, Listing};
 use crate::compare::{self, Pair};
 use crate::lab::Refusal;
@@ -50,7 +52,7 @@ pub fn replay(trace: &Trace) -> Replay {
     let mut run =
         Run { lab: Lab::with_connections(4000), needs: BTreeSet::new(), quiet_ms: 0, left: Vec::new() };
     if trace.extra_modules.split_whitespace().any(|module| module == "ip_vs_ftp") {
-        run.needs.insert(Feature::Ftp);
+        run.lab.helpers = Helpers::NONE.with(Helper::Ftp, &[Helper::Ftp.well_known_port()]);
     }
     for (name, value) in &trace.sysctl_set {
         let set = run.lab.set(name.trim_start_matches("net.ipv4.vs."), value);

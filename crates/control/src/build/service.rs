@@ -36,10 +36,22 @@ pub(super) fn service(
         persistence: persistence(spec),
         one_packet: spec.ops,
         engine: spec.persistence_engine.map(engine),
+        helpers: helpers(),
         dests: dests.collect::<Result<_, BuildError>>()?,
         epoch,
         ..ipvs::Service::new(id, service_key(&key), scheduler(spec.scheduler))
     })
+}
+
+/// Which connections have a helper.
+fn helpers() -> ipvs::Helpers {
+    ipvs::Helpers::well_known()
+}
+
+/// Whether connections of a service can have a helper, should both directions of them pass.
+pub fn may_be_helped(key: &ServiceKey) -> bool {
+    let key = service_key(key);
+    helpers().concern(key.protocol(), key.port())
 }
 
 /// A service's key in the director's words.

@@ -325,6 +325,11 @@ fn every_error_says_what_was_found_and_what_was_expected() {
             "18:25: error: service[0].persistence_timeout_s: service tcp 192.0.2.1:80: found a persistent service with `nat` destinations under [steering] nat = \"endpoint\", which gives one client to several workers: expected nat = \"address\", or one worker",
         ),
         (
+            "[workers]\ncount=2\n[steering]\nnat='endpoint'\n[[service]]\nprotocol='tcp'\naddress='192.0.2.1'\nport=21\n[[service.destination]]\naddress='10.0.0.1'\nmethod='nat'"
+                .into(),
+            "17:6: error: service[0].port: service tcp 192.0.2.1:21: found a service with a helper (ftp, tftp) and `nat` destinations under [steering] nat = \"endpoint\", which gives one client to several workers: expected nat = \"address\", or one worker",
+        ),
+        (
             format!("{service}ops = true"),
             "14:7: error: service[0].ops: service tcp 192.0.2.1:80: found true, expected a service of udp: tcp has connections",
         ),

@@ -1,7 +1,8 @@
 //! Changes that would hand live connections to other workers, and are refused.
 //!
 //! A service without masquerade destinations is steered by its clients' endpoints; with its first one, the one NAT rule
-//! decides (`ipvs::steering`), since a reply names the client only. Where the two rules may name different workers, the
+//! decides (`ipvs::steering`), since a reply names the client only. A service with a helper is steered by its clients'
+//! addresses once it has a destination whose packets pass in both directions. Where the two rules may name different workers, the
 //! change has to wait until the service has no connections: their packets would no longer reach them.
 
 use std::sync::Arc;
@@ -20,20 +21,25 @@ pub(super) fn refuse_moving(
     ids: &Ids,
     shared: &[Arc<WorkerShared>],
 ) -> Result<(), Error> {
-    if new.workers.count() <= 1 || new.steering.nat == NatSteering::Endpoint {
+    if new.workers.count() <= 1 {
         return Ok(());
     }
     let begins = |service: &&Arc<Service>| {
         let key = service.spec.key();
         let ServiceKey::Address { protocol, address, port } = key else { return false };
-        service.dests.iter().any(|dest| dest.method == Method::Nat)
-            && table.masquerades(crate::build::protocol(protocol), address, port) == Some(false)
+        let has = |method| service.dests.iter().any(|dest| dest.method == method);
+        let protocol = crate::build::protocol(protocol);
+        let plain = table.masquerades(protocol, address, port) == Some(false)
+            && table.helped(protocol, address, port).is_none();
+        let by_rule = has(Method::Nat) && new.steering.nat == NatSteering::Address;
+        let by_address = (has(Method::Nat) || has(Method::Fullnat)) && crate::build::may_be_helped(&key);
+        plain && (by_rule || by_address)
     };
     for service in new.services.iter().filter(begins) {
         let key = service.spec.key();
         let connections = connections_of(&key, ids, shared);
         if connections > 0 {
-            return Err(moving(&key, connections, ids.service(&key).is_some()));
+            return Err(moving(&key, connections, ids.service(&key).is_some(), new.steering.nat));
         }
     }
     Ok(())
@@ -48,10 +54,17 @@ fn connections_of(key: &ServiceKey, ids: &Ids, shared: &[Arc<WorkerShared>]) -> 
         .sum()
 }
 
-fn moving(key: &ServiceKey, connections: u64, exists: bool) -> Error {
-    let setting = "[steering] nat";
+fn moving(key: &ServiceKey, connections: u64, exists: bool, nat: NatSteering) -> Error {
     let flush =
         if exists { format!("rvsctl conn flush --service {key}") } else { "rvsctl conn flush".to_owned() };
+    if nat == NatSteering::Endpoint || crate::build::may_be_helped(key) {
+        let message = format!(
+            "the first `nat` or `fullnat` destination of service {key}, which has a helper, would move its {connections} \
+             connections to other workers: drop them first (`{flush}`), or use another service"
+        );
+        return Error::new(ErrorCode::RestartRequired, message).about("[workers] count");
+    }
+    let setting = "[steering] nat";
     let message = format!(
         "with {setting} = \"address\" the first `nat` destination of service {key} would move its {connections} connections \
          to other workers: drop them first (`{flush}`), use another service, or restart with nat = \"endpoint\""

@@ -227,6 +227,22 @@ fn live_connections_do_not_change_their_owner_by_a_first_nat_destination() {
 }
 
 #[test]
+fn a_service_gets_its_helper_only_where_that_moves_no_connections() {
+    let ftp = CONTRACT.replace("count = 1 ", "count = 2 ").replace("port = 80\n", "port = 21\n");
+    let ftp = ftp.replace("method = \"fullnat\"", "method = \"dr\"");
+    let (control, fake) = start_with(parse("f", &ftp).config.unwrap());
+    let key = r#"{"protocol":"tcp","address":"192.0.2.100","port":21}"#;
+    let id = dest_id(&control, "tcp 192.0.2.100:21", "10.0.2.11:21").unwrap();
+    fake.shared[0].dest(id).unwrap().bind(true);
+    let add = format!(r#"{{"op":"dest_add","service":{key},"dest":{}}}"#, dest("10.0.2.13", 21));
+    let error = ask(&control, &add).unwrap_err();
+    assert_eq!((error.code, error.what.as_deref()), (ErrorCode::RestartRequired, Some("[workers] count")));
+    assert!(error.message.contains("which has a helper"), "{}", error.message);
+    fake.shared[0].dest(id).unwrap().unbind(true);
+    assert_eq!(applied(&control, &add).len(), 1, "without connections");
+}
+
+#[test]
 fn a_first_nat_destination_is_refused_only_where_it_moves_connections() {
     let two_workers = CONTRACT.replace("count = 1 ", "count = 2 ");
     let endpoint = two_workers.replace("nat = \"address\"", "nat = \"endpoint\"");

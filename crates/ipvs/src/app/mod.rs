@@ -6,11 +6,17 @@
 //! | helper | listens to | expects |
 //! | --- | --- | --- |
 //! | [`ftp`] | what both ends say on a control connection | the data connection that they agree on |
+//! | [`tftp`] | a client's requests | the transfer from the server's other port |
 
-#[cfg_attr(not(test), expect(dead_code, reason = "controlled connections come first"))]
 pub(crate) mod ftp;
-#[cfg_attr(not(test), expect(dead_code, reason = "controlled connections come first"))]
+mod passing;
 mod sequence;
+pub(crate) mod served;
+pub(crate) mod session;
+mod tftp;
+
+#[cfg(test)]
+mod director_tests;
 
 use crate::Protocol;
 

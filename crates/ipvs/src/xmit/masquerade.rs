@@ -21,7 +21,8 @@ impl Core {
     ) -> Result<NextHop, Verdict> {
         let to_server = conn.translated(Direction::Original);
         let hop = self.outward(context, packet, info, &Outward::translated(to_server.dst().into()))?;
-        translate::packet(packet.bytes_mut(), info, &to_server);
+        let info = self.help(context, packet, info, conn, Direction::Original)?;
+        translate::packet(packet.bytes_mut(), &info, &to_server);
         Ok(hop)
     }
 }

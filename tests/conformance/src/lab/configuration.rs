@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use ipvs::{
-    Defence, Dest, DestId, PoolId, Protocol, SchedulerKind, SchedulerOptions, Service, ServiceId, ServiceKey,
+    Defence, Dest, DestId, Helper, Helpers, PoolId, Protocol, SchedulerKind, SchedulerOptions, Service,
+    ServiceId, ServiceKey,
 };
 
 use super::{Lab, index};
@@ -36,6 +37,7 @@ impl Lab {
             Command::Nothing | Command::Show(_) => return Ok(()),
             Command::Needs(feature) => return Err(Refusal::Needs(*feature)),
             Command::Zero => self.zero(),
+            Command::FtpPorts(ports) => self.helpers = Helpers::NONE.with(Helper::Ftp, ports),
             Command::Mtu { side, mtu } => self.mtu[index(*side).ok_or(Refusal::Impossible)?] = *mtu,
             Command::Setting { name, value } => self.set(name, value)?,
             Command::Clear => {

@@ -57,9 +57,15 @@ pub fn service_faults(config: &Config, service: &Service) -> Vec<Fault> {
 fn steering_fault(config: &Config, service: &Service) -> Option<Fault> {
     let spec = &service.spec;
     let masquerades = service.dests.iter().any(|dest| dest.method == Method::Nat);
-    if !masquerades || spec.persistence_timeout_s.is_none() || config.workers.count() <= 1 {
+    if !masquerades || config.workers.count() <= 1 {
         return None;
     }
+    if config.steering.nat == NatSteering::Endpoint && crate::build::may_be_helped(&spec.key) {
+        let message = "found a service with a helper (ftp, tftp) and `nat` destinations under [steering] nat = \"endpoint\", \
+                       which gives one client to several workers: expected nat = \"address\", or one worker";
+        return Some(("port", message.to_owned()));
+    }
+    spec.persistence_timeout_s?;
     if config.steering.nat == NatSteering::Endpoint {
         let message = "found a persistent service with `nat` destinations under [steering] nat = \"endpoint\", which gives one \
                        client to several workers: expected nat = \"address\", or one worker";

@@ -19,7 +19,7 @@ use core::net::IpAddr;
 
 use wire::Family;
 
-pub(crate) use words::Form;
+pub(crate) use words::{Form, written};
 use words::{Named, active_command, passive_command, passive_reply};
 
 /// What of a control connection its data says.
