@@ -16,6 +16,7 @@ mod names;
 mod reply;
 mod request;
 mod spec;
+mod sync;
 pub mod sysctl;
 
 pub use client::{Client, ClientError};
@@ -35,6 +36,7 @@ pub use spec::{
     AddressSpec, DestEdit, DestSpec, NeighbourKey, NeighbourSpec, PoolSpec, RouteKey, RouteSpec, ServiceEdit,
     ServiceSpec, WEIGHT_MAX,
 };
+pub use sync::{SyncCounter, SyncDaemonView, SyncRole, SyncSpec, SyncView};
 pub use sysctl::{Sysctl, SysctlValue, Sysctls};
 
 /// The protocol's version; it grows only when an old peer would misread a new one.

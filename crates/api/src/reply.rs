@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Diagnostic;
 use crate::names::{AddrRange, Cidr, ConnProtocol, Mac, Method, PortRange};
 use crate::spec::{DestSpec, ServiceSpec};
+use crate::sync::SyncView;
 use crate::sysctl::{Sysctl, SysctlValue};
 
 /// One reply or a part of one. In JSON an object with one field, the variant's name.
@@ -31,6 +32,8 @@ pub enum Reply {
     Drops(Vec<DropView>),
     Total(Box<TotalView>),
     Sysctls(Vec<SysctlView>),
+    /// Synchronisation daemons that run, and their counters.
+    Sync(SyncView),
     Config(ConfigText),
     /// What a check found; without an element of severity `error` the text is good.
     Checked(Vec<Diagnostic>),

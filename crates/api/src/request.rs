@@ -8,6 +8,7 @@ use crate::spec::{
     AddressSpec, DestEdit, DestSpec, NeighbourKey, NeighbourSpec, PoolSpec, RouteKey, RouteSpec, ServiceEdit,
     ServiceSpec,
 };
+use crate::sync::{SyncRole, SyncSpec};
 use crate::sysctl::{Sysctl, SysctlValue};
 
 /// One request. In JSON `op` names it: `{"op":"service_add","service":{…}}`.
@@ -138,6 +139,17 @@ pub enum Request {
         values: Vec<SysctlSetting>,
     },
 
+    /// The synchronisation daemons → `sync`.
+    SyncShow,
+    /// Starts one.
+    SyncStart {
+        daemon: SyncSpec,
+    },
+    /// Stops one.
+    SyncStop {
+        role: SyncRole,
+    },
+
     /// The current state as a configuration file → `config`.
     ConfigShow,
     /// Checks a file's text → `checked`. Changes nothing.
@@ -191,6 +203,9 @@ impl Request {
             Request::TotalShow => "total_show",
             Request::SysctlList { .. } => "sysctl_list",
             Request::SysctlSet { .. } => "sysctl_set",
+            Request::SyncShow => "sync_show",
+            Request::SyncStart { .. } => "sync_start",
+            Request::SyncStop { .. } => "sync_stop",
             Request::ConfigShow => "config_show",
             Request::ConfigCheck { .. } => "config_check",
             Request::ConfigApply { .. } => "config_apply",

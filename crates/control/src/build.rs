@@ -101,7 +101,7 @@ pub fn build(
         pools: Pools::build(&local),
         steering: steering(config, fixed),
         timeouts: timeouts(config),
-        settings: settings(&config.ipvs.sysctls),
+        settings: with_daemons(settings(&config.ipvs.sysctls), config),
     };
     Ok((snapshot, built))
 }
@@ -115,6 +115,14 @@ fn timeouts(config: &Config) -> Timeouts {
         ms(config.ipvs.udp_timeout_s),
     );
     timeouts
+}
+
+/// Which synchronisation daemons run.
+fn with_daemons(mut settings: ipvs::Settings, config: &Config) -> ipvs::Settings {
+    let runs = |role| config.sync.iter().any(|daemon| daemon.role == role);
+    settings.sync.master = runs(api::SyncRole::Master);
+    settings.sync.backup = runs(api::SyncRole::Backup);
+    settings
 }
 
 /// The director's limits that the configuration asks for.

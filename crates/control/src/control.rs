@@ -4,6 +4,7 @@
 //! snapshot, publish it to all workers; only then is the copy the state. When any step fails the state
 //! is what it was. One lock orders changes and look-ups; workers never take it.
 
+mod daemons;
 mod host;
 mod owners;
 
@@ -30,6 +31,7 @@ use crate::estimator::Estimator;
 use crate::ids::Ids;
 use crate::overlay::{HostAddress, Overlay};
 use crate::server::Handler;
+use crate::sync::Transition;
 use crate::views;
 
 /// The state before there are workers: they need a first snapshot to start with.
@@ -186,11 +188,19 @@ impl Control {
             let what = format!("limits.{}", e.what);
             Error::new(ErrorCode::Limit, e.to_string()).about(what)
         })?;
+        let daemons = match Transition::begin(&*self.dataplane, &state.config, &new) {
+            Ok(daemons) => daemons,
+            Err(error) => {
+                state.ids.undo(assignment);
+                return Err(error);
+            }
+        };
         let generation = state.generation + 1;
         let (snapshot, built, overlay) = match host::build_over(state, &new, &self.fixed, generation) {
             Ok(built) => built,
             Err(e) => {
                 state.ids.undo(assignment);
+                daemons.undo();
                 return Err(Error::new(ErrorCode::Invalid, e.to_string()));
             }
         };
@@ -200,9 +210,11 @@ impl Control {
         state.generation = generation;
         if let Err(e) = self.dataplane.publish(snapshot.clone()) {
             state.ids.undo(assignment);
+            daemons.undo();
             self.restore(state);
             return Err(refused(&e));
         }
+        daemons.finish();
         for change in &changes {
             let detail = change.detail.as_deref().unwrap_or_default();
             tracing::debug!(generation, kind = ?change.kind, item = %change.item, detail, "configuration changed");
@@ -394,6 +406,7 @@ impl Handler for Control {
                 Reply::Ports(views::ports(&self.state.lock().config, samples))
             }
             Request::DropList => Reply::Drops(views::drops(&self.dataplane.workers(), self.dataplane.host())),
+            Request::SyncShow => Reply::Sync(self.sync_view()),
             Request::TotalShow => Reply::Total(Box::new(self.total())),
             Request::SysctlList { names } => {
                 Reply::Sysctls(views::sysctls(&self.state.lock().config.ipvs.sysctls, &names))
@@ -474,6 +487,9 @@ pub(crate) fn refused(error: &DataplaneError) -> Error {
             Error::new(ErrorCode::Timeout, error.to_string()).about(format!("worker {worker}"))
         }
         DataplaneError::Port { port, .. } => Error::new(ErrorCode::Internal, error.to_string()).about(port),
+        DataplaneError::Sync(_) | DataplaneError::NoDevice(_) => {
+            Error::new(ErrorCode::Internal, error.to_string())
+        }
         DataplaneError::Stopping => Error::new(ErrorCode::Internal, error.to_string()),
     }
 }

@@ -6,7 +6,10 @@ use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use api::{ConnView, HostCounters, LinkState, Mac, NeighbourState, PacketCounters, ServiceKey};
+use api::{
+    ConnView, HostCounters, LinkState, Mac, NeighbourState, PacketCounters, ServiceKey, SyncRole, SyncSpec,
+    SyncView,
+};
 use inet::IfaceId;
 use ipvs::{ServiceId, Snapshot, WorkerShared};
 
@@ -45,6 +48,26 @@ pub trait Dataplane: Send + Sync {
 
     /// Forgets learnt neighbours, of one interface or of all.
     fn flush_neighbours(&self, iface: Option<IfaceId>) -> Result<(), DataplaneError>;
+
+    /// Starts the synchronisation daemon of a role that does not run, on an interface of the kernel.
+    fn sync_start(&self, spec: &SyncSpec, device: &str, tuning: SyncTuning) -> Result<(), DataplaneError>;
+
+    /// Stops one that runs.
+    fn sync_stop(&self, role: SyncRole) -> Result<(), DataplaneError>;
+
+    /// Those that run. The interface of each is the kernel's.
+    fn sync(&self) -> SyncView;
+}
+
+/// What the tunables say about a synchronisation daemon when it starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SyncTuning {
+    /// UDP ports.
+    pub ports: u16,
+    /// Messages that may wait to be sent, for each.
+    pub queue_max: u32,
+    /// Bytes of the sockets' buffers, 0: as the kernel has them.
+    pub socket_bytes: u32,
 }
 
 /// Why the workers could not do it.
@@ -54,6 +77,10 @@ pub enum DataplaneError {
     Timeout { worker: u16, waited_ms: u64 },
     #[error("port \"{port}\": {reason}")]
     Port { port: String, reason: String },
+    #[error("{0}")]
+    Sync(String),
+    #[error("there is no network interface '{0}'")]
+    NoDevice(String),
     #[error("the workers are stopping")]
     Stopping,
 }

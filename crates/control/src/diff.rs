@@ -115,6 +115,8 @@ pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
         |a, b| arrow(pool_text(a), pool_text(b)),
     );
     settings(&mut changes, old, new);
+    let daemon = |d: &api::SyncSpec| format!("{} sync daemon", d.role.name());
+    list(&mut changes, &old.sync, &new.sync, |d| d.role, daemon, |a, b| arrow(sync_text(a), sync_text(b)));
     service::services(&mut changes, old, new);
     if changes.is_empty() && old != new {
         push(&mut changes, ChangeKind::Changed, "configuration".to_owned(), "order".to_owned());
@@ -141,6 +143,11 @@ fn route_text(r: &api::RouteSpec) -> String {
 fn pool_text(p: &crate::config::Pool) -> String {
     let addresses: Vec<String> = p.addresses.iter().map(ToString::to_string).collect();
     format!("{} on {} ports {}", addresses.join(" "), p.interface, p.ports)
+}
+
+fn sync_text(d: &api::SyncSpec) -> String {
+    let api::SyncSpec { interface, id, group, port, ttl, max_bytes, .. } = d;
+    format!("{interface} id {id} {group} port {port} ttl {ttl} max_bytes {max_bytes}")
 }
 
 fn push(changes: &mut Vec<Change>, kind: ChangeKind, item: String, detail: String) {

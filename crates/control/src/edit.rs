@@ -47,6 +47,17 @@ pub fn edit(config: &mut Config, request: Request) -> Result<(), Error> {
             entry.dests.remove(index);
         }
         Request::SysctlSet { values } => set_sysctls(config, values)?,
+        Request::SyncStart { daemon } => {
+            if config.sync.iter().any(|other| other.role == daemon.role) {
+                return Err(exists(format!("{} sync daemon", daemon.role.name())));
+            }
+            config.sync.push(daemon);
+        }
+        Request::SyncStop { role } => {
+            let none = || not_found(format!("{} sync daemon", role.name()));
+            let index = config.sync.iter().position(|daemon| daemon.role == role).ok_or_else(none)?;
+            config.sync.remove(index);
+        }
         Request::PoolAdd { pool } => add_pool(config, pool)?,
         Request::PoolDelete { pool, addresses } => delete_from_pool(config, &pool, &addresses)?,
         other => edit_network(config, other)?,

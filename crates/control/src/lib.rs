@@ -26,12 +26,13 @@ pub mod follow;
 mod ids;
 mod overlay;
 pub mod server;
+mod sync;
 pub mod ticker;
 mod views;
 
 pub use build::{BuildError, limits, service_key};
 pub use control::{Control, PrepareError, Prepared};
-pub use dataplane::{Dataplane, DataplaneError, NeighbourSample, PortSample, WorkerSample};
+pub use dataplane::{Dataplane, DataplaneError, NeighbourSample, PortSample, SyncTuning, WorkerSample};
 pub use follow::Follower;
 pub use ids::IdsExhausted;
 pub use overlay::HostAddress;

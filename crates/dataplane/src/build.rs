@@ -17,6 +17,7 @@ use crate::error::PlaneError;
 use crate::exception::{Exception, ExceptionCounters, Phase, Tap};
 use crate::mailbox::Mailbox;
 use crate::outbox::{self, Egress, Outbox};
+use crate::sync::{SyncEnds, SyncRings, sync_rings};
 use crate::worker::Worker;
 
 /// Packet buffers that each thread keeps at hand.
@@ -156,12 +157,13 @@ impl Parts<'_> {
     pub(crate) fn build(
         &self,
         snapshot: &Arc<Snapshot>,
-    ) -> Result<(Vec<Worker>, Option<Exception>), PlaneError> {
+    ) -> Result<(Vec<Worker>, Option<Exception>, SyncRings), PlaneError> {
         let mut rings = self.rings_between_workers()?;
+        let (sync, ends) = sync_rings(rings.len());
         let exception = self.exception(&mut rings)?;
-        let build = |(worker, rings)| self.worker(WorkerId(worker), rings, snapshot);
-        let workers = (0u16..).zip(rings).map(build).collect::<Result<_, _>>()?;
-        Ok((workers, exception))
+        let build = |((worker, rings), ends)| self.worker(WorkerId(worker), rings, ends, snapshot);
+        let workers = (0u16..).zip(rings).zip(ends).map(build).collect::<Result<_, _>>()?;
+        Ok((workers, exception, sync))
     }
 
     fn ring(&self, name: &str) -> Result<(Producer, Consumer), PlaneError> {
@@ -215,7 +217,13 @@ impl Parts<'_> {
         }))
     }
 
-    fn worker(&self, id: WorkerId, rings: Rings, snapshot: &Arc<Snapshot>) -> Result<Worker, PlaneError> {
+    fn worker(
+        &self,
+        id: WorkerId,
+        rings: Rings,
+        sync: SyncEnds,
+        snapshot: &Arc<Snapshot>,
+    ) -> Result<Worker, PlaneError> {
         let index = usize::from(id.0);
         let counters = Arc::clone(&self.counters[index]);
         let outbox = Outbox::new(outbox::Parts {
@@ -226,6 +234,7 @@ impl Parts<'_> {
             exceptions: self.taps.iter().map(Option::is_some).collect(),
             pool: self.pool.clone(),
             mailboxes: self.mailboxes.to_vec(),
+            records: sync.records,
             counters: Arc::clone(&counters),
         });
         Ok(Worker {
@@ -238,6 +247,7 @@ impl Parts<'_> {
             fellows: rings.fellows,
             host: rings.from_host,
             mailbox: Arc::clone(&self.mailboxes[index]),
+            imports: sync.imports,
             counters,
             open: true,
         })

@@ -8,6 +8,7 @@
 //! | `handover.rs` | what a packet on a ring carries with it |
 //! | `mailbox.rs` | what the control core asks of a worker |
 //! | `exception.rs` | the thread between workers and the host's kernel |
+//! | `sync.rs` | rings between workers and the sync daemon |
 //! | `threads.rs` | starting threads, and noticing that one died |
 //! | `idle.rs` | what a thread does when there is nothing to do |
 //!
@@ -25,6 +26,7 @@ mod idle;
 mod mailbox;
 mod outbox;
 mod plane;
+mod sync;
 mod threads;
 mod worker;
 
@@ -34,3 +36,4 @@ pub use exception::ExceptionCounters;
 pub use idle::Idle;
 pub use mailbox::ConnectionPage;
 pub use plane::{PATIENCE, Plane, PortState};
+pub use sync::SyncRings;

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use dpdk::{Burst, Mbuf, Mempool, Producer, TxQueue};
 use inet::{DropReason, IfaceId, News, PortIndex};
 use ipvs::WorkerId;
+use ipvs::sync::Record;
 use pipeline::{Counters, Ports};
+use rtrb::Producer as Tail;
 use wire::PacketBuf;
 
 use crate::handover::Handover;
@@ -62,6 +64,8 @@ pub(crate) struct Outbox {
     /// By worker; its own is never used.
     mailboxes: Vec<Arc<Mailbox>>,
     own: WorkerId,
+    /// To the sync daemon.
+    records: Tail<Record>,
     counters: Arc<Counters>,
 }
 
@@ -74,6 +78,7 @@ pub(crate) struct Parts {
     pub(crate) exceptions: Vec<bool>,
     pub(crate) pool: Mempool,
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
+    pub(crate) records: Tail<Record>,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -88,6 +93,7 @@ impl Outbox {
             pool: parts.pool,
             mailboxes: parts.mailboxes,
             own: parts.own,
+            records: parts.records,
             counters: parts.counters,
         }
     }
@@ -190,6 +196,12 @@ impl Ports<Mbuf> for Outbox {
                 // A worker that does not keep up asks the link itself when it needs the neighbour, and hears of the path again.
                 let _ = mailbox.learned.push(news);
             }
+        }
+    }
+
+    fn sync(&mut self, record: &Record) {
+        if self.records.push(*record).is_err() {
+            self.counters.sync_lost.add(1);
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::config::PlaneConfig;
 use crate::error::PlaneError;
 use crate::exception::{ExceptionCounters, Phase};
 use crate::mailbox::{ConnectionPage, Mailbox, Request};
+use crate::sync::SyncRings;
 use crate::threads::{Alarm, Threads, join, spawn_exception, spawn_worker};
 
 /// How long the control core waits for a worker: far more than a turn can take.
@@ -95,12 +96,13 @@ impl Plane {
     }
 
     /// Starts the workers and the exception thread with a first snapshot. `alarm` is called if one of them panics, on that
-    /// thread: a data plane that has lost a worker has lost that worker's connections, and should be started anew.
+    /// thread: a data plane that has lost a worker has lost that worker's connections, and should be started anew. Returns the
+    /// rings to and from the sync daemon.
     pub fn start(
         &mut self,
         snapshot: &Arc<Snapshot>,
         alarm: impl Fn() + Send + Sync + 'static,
-    ) -> Result<(), PlaneError> {
+    ) -> Result<SyncRings, PlaneError> {
         let parts = Parts {
             config: &self.config,
             eal: self.eal,
@@ -114,7 +116,7 @@ impl Plane {
             exception: &self.exception,
             phase: &self.phase,
         };
-        let (workers, exception) = parts.build(snapshot)?;
+        let (workers, exception, sync) = parts.build(snapshot)?;
         let alarm = self.alarm.insert(Alarm::new(alarm));
         if let Some(exception) = exception {
             self.threads.exception = Some(spawn_exception(self.eal, exception, alarm)?);
@@ -122,7 +124,7 @@ impl Plane {
         for (worker, cpu) in workers.into_iter().zip(self.config.workers.clone()) {
             self.threads.workers.push(spawn_worker(self.eal, worker, cpu, alarm)?);
         }
-        Ok(())
+        Ok(sync)
     }
 
     /// Gives every worker a new snapshot; returns when all have switched and the old one is free of them.

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use dpdk::{Burst, Clock, Consumer, Mbuf, RxQueue};
 use inet::{DropReason, PortIndex};
+use ipvs::sync::Record;
 use ipvs::{Snapshot, WorkerId};
 use pipeline::{Counters, Pipeline, Ports};
+use rtrb::Consumer as Head;
 
 use crate::handover::Handover;
 use crate::idle::{Idle, Rest};
@@ -18,6 +20,8 @@ use crate::outbox::Outbox;
 const TIMER_BUDGET: usize = 256;
 /// News of neighbours from fellow workers that one turn takes in at most.
 const LEARNED_BUDGET: usize = 64;
+/// Connections of a master that one turn takes in at most.
+const IMPORT_BUDGET: usize = 64;
 
 pub(crate) struct Worker {
     pub(crate) id: WorkerId,
@@ -29,6 +33,8 @@ pub(crate) struct Worker {
     pub(crate) fellows: Vec<Consumer>,
     pub(crate) host: Option<Consumer>,
     pub(crate) mailbox: Arc<Mailbox>,
+    /// Connections that masters told of.
+    pub(crate) imports: Head<Record>,
     pub(crate) counters: Arc<Counters>,
     /// Whether ports are polled: until the data plane closes.
     pub(crate) open: bool,
@@ -47,6 +53,7 @@ impl Worker {
                 + self.handed_over(now_ms, &mut burst)
                 + self.host_sent(&mut burst);
             self.pipeline.tick(now_ms, TIMER_BUDGET, &mut self.outbox);
+            let imported = self.import(now_ms);
             let asked = self.post(now_ms);
             if asked == Asked::Stop {
                 return self.finish();
@@ -56,7 +63,7 @@ impl Worker {
             if packets > 0 {
                 self.counters.busy_cycles.add(self.clock.now_cycles() - start);
             }
-            rest.after_turn(packets > 0 || asked == Asked::Something);
+            rest.after_turn(packets > 0 || imported > 0 || asked == Asked::Something);
         }
     }
 
@@ -113,6 +120,16 @@ impl Worker {
             self.pipeline.receive_from_host(port, packet, &mut self.outbox);
         }
         packets
+    }
+
+    fn import(&mut self, now_ms: u64) -> usize {
+        for count in 0..IMPORT_BUDGET {
+            match self.imports.pop() {
+                Ok(record) => self.pipeline.import(now_ms, &record),
+                Err(_) => return count,
+            }
+        }
+        IMPORT_BUDGET
     }
 
     /// Looks at the mailbox: what fellows learned, then at most one request.

@@ -18,7 +18,7 @@ use crate::side::SideIndex;
 use crate::{ConnFlags, DestId, Method, Protocol, State};
 
 /// Flag of the key of a template.
-const TEMPLATE_KEY: u8 = 1;
+pub(crate) const TEMPLATE_KEY: u8 = 1;
 /// Flag of the key of a connection whose client's port is not known yet.
 const ANY_CLIENT_PORT_KEY: u8 = 2;
 /// Templates that are no good any more are shown with this port [ip_vs_check_template].

@@ -8,6 +8,7 @@ use inet::{PathMtu, PmtuCache};
 use crate::app::session::Sessions;
 use crate::connection::Tables;
 use crate::side::SideTable;
+use crate::sync::SyncMemory;
 use crate::{DestId, Limits, Rng, Schedulers, ServiceTable, Snapshot, WorkerId, WorkerShared};
 
 /// Tunnel destinations whose path MTU a worker remembers.
@@ -32,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) without_port: u32,
     pub(crate) schedulers: Schedulers,
     pub(crate) pmtu: PmtuCache,
+    pub(crate) sync: SyncMemory,
     /// A path MTU that the other workers have not been told.
     pub(crate) news: Option<PathMtu>,
     pub(crate) rng: Rng,
@@ -87,6 +89,7 @@ impl Director {
             side: SideTable::with_capacity(side_records),
             sessions: Sessions::with_capacity(side_records),
             without_port: 0,
+            sync: SyncMemory::with_capacity(capacity + SPARE),
             schedulers,
             pmtu: PmtuCache::new(PMTU_ENTRIES),
             news: None,

@@ -132,6 +132,7 @@ impl Core {
         packet: &mut B,
         info: &PacketInfo,
     ) -> Verdict {
+        let idle = context.snapshot.settings.is_idle();
         match (context.hook, Kind::of(info)) {
             (_, Kind::Other) | (Hook::LocalOut, Kind::Balanced(_)) => Verdict::Accept,
             (Hook::LocalIn, Kind::Balanced(protocol)) => {
@@ -141,21 +142,25 @@ impl Core {
                 let key = K::of(packet.bytes(), info);
                 match self.find(&key) {
                     Some((id, Direction::Reply)) => self.output::<K, B>(context, packet, info, id),
-                    Some((id, Direction::Original)) => self.input::<K, B>(context, packet, info, id),
+                    Some((id, Direction::Original)) if !idle => self.input::<K, B>(context, packet, info, id),
+                    Some(_) => Verdict::Accept,
                     None => match self.begin_transfer(context, &key, info) {
                         Some(begun) => self.output_of::<K, B>(context, packet, info, begun),
-                        None => self
-                            .stray(context, packet, info, protocol)
-                            .unwrap_or_else(|| self.schedule(context, packet, info, &key, protocol)),
+                        None => match self.stray(context, packet, info, protocol) {
+                            Some(verdict) => verdict,
+                            None if idle => Verdict::Accept,
+                            None => self.schedule(context, packet, info, &key, protocol),
+                        },
                     },
                 }
             }
             (Hook::LocalIn | Hook::LocalOut, Kind::Icmp) => self
                 .out_icmp::<K, B>(context, packet, info)
-                .or_else(|| self.in_icmp::<K, B>(context, packet, info))
+                .or_else(|| if idle { None } else { self.in_icmp::<K, B>(context, packet, info) })
                 .unwrap_or(Verdict::Accept),
-            (Hook::Forward, Kind::Icmp) => self
-                .in_icmp::<K, B>(context, packet, info)
+            (Hook::Forward, Kind::Icmp) => (!idle)
+                .then(|| self.in_icmp::<K, B>(context, packet, info))
+                .flatten()
                 .or_else(|| self.out_icmp::<K, B>(context, packet, info))
                 .unwrap_or(Verdict::Accept),
             (Hook::Forward, Kind::Balanced(protocol)) if info.fragment == Fragment::Later => {

@@ -18,6 +18,7 @@ use wire::{Family, Fragment, PacketBuf, PacketInfo, Quoted, ether, icmp, icmpv6,
 use crate::connection::{Connection, FlowKey};
 use crate::director::Core;
 use crate::hooks::{Context, Hook};
+use crate::sync::{configured_dest, unknown_dest};
 use crate::xmit::{IPV6_MIN_MTU, Outward, translate, tunnel_overhead};
 use crate::{Dest, Method, Protocol, Snapshot, Tunnel, Verdict};
 
@@ -42,8 +43,9 @@ impl Core {
         let conn = self.quoted_connection::<K>(packet.bytes(), &quoted, Direction::Original)?;
         if conn.method.input_only() {
             self.count_in(context.snapshot, conn.dest, info.ip_len() as u64);
-            return Some(match context.snapshot.services.dest(conn.dest) {
-                Some((_, dest)) => self.transmit::<K, B>(context, packet, info, &conn, dest),
+            let unknown = unknown_dest(&conn);
+            return Some(match unknown.as_ref().or_else(|| configured_dest(context.snapshot, &conn)) {
+                Some(dest) => self.transmit::<K, B>(context, packet, info, &conn, dest),
                 None => Verdict::Drop(DropReason::DestinationGone),
             });
         }
@@ -138,7 +140,8 @@ impl Core {
         let key = K::of(packet.bytes(), inside);
         let table = K::table(&self.tables);
         let conn = table.lookup_in(&key, Direction::Original).and_then(|id| table.get(id))?;
-        let (_, dest) = context.snapshot.services.dest(conn.dest)?;
+        let unknown = unknown_dest(conn);
+        let dest = unknown.as_ref().or_else(|| configured_dest(context.snapshot, conn))?;
         let ends = dest.addr == quoted.packet.dst(packet.bytes()) && carries(dest.tunnel, &quoted.packet);
         if conn.method != Method::Tunnel || !ends {
             return None;

@@ -14,7 +14,11 @@ use crate::hooks::Context;
 use crate::protocol::sctp::SctpState;
 use crate::protocol::tcp::TcpState;
 use crate::protocol::{self, Ports, Protocol};
+use crate::sync::{configured_dest, unknown_dest};
 use crate::{ConnFlags, Defence, Dest, Method, Settings, Verdict};
+
+/// How long another worker's replies are handed on without one: as long as an idle TCP connection lives.
+const REDIRECT_MS: u64 = 900_000;
 
 impl Core {
     /// A client's packet on a connection.
@@ -26,8 +30,14 @@ impl Core {
         id: ConnId,
     ) -> Verdict {
         let Some(conn) = K::table(&self.tables).get(id).copied() else { return Verdict::Accept };
+        if let Some(worker) = conn.dest.redirected() {
+            let until_ms = context.now_ms.saturating_add(REDIRECT_MS);
+            K::table_mut(&mut self.tables).set_expiry(id, until_ms);
+            return Verdict::Steer(worker);
+        }
         let settings = &context.snapshot.settings;
-        let dest = context.snapshot.services.dest(conn.dest).map(|(_, dest)| dest);
+        let unknown = unknown_dest(&conn);
+        let dest = unknown.as_ref().or_else(|| configured_dest(context.snapshot, &conn));
         if opens_anew(settings, &conn, dest, info) || (dest.is_none() && settings.expire_nodest_conn) {
             self.retire::<K>(id);
             return self.schedule::<K, B>(context, packet, info, &conn.original, conn.protocol());
@@ -56,14 +66,17 @@ impl Core {
         let Some(conn) = self.transition::<K>(context, id, Direction::Original, info) else {
             return Verdict::Accept;
         };
-        if !conn.flags.has(ConnFlags::NO_CLIENT_PORT) || conn.method.input_only() {
-            return self.transmit::<K, B>(context, packet, info, &conn, dest);
-        }
-        let port = Ports::of(info).sport;
-        match self.fill_client_port::<K>(id, port) {
-            Ok(()) => self.transmit::<K, B>(context, packet, info, &conn.with_client_port(port), dest),
-            Err(reason) => Verdict::Drop(reason),
-        }
+        let verdict = if !conn.flags.has(ConnFlags::NO_CLIENT_PORT) || conn.method.input_only() {
+            self.transmit::<K, B>(context, packet, info, &conn, dest)
+        } else {
+            let port = Ports::of(info).sport;
+            match self.fill_client_port::<K>(id, port) {
+                Ok(()) => self.transmit::<K, B>(context, packet, info, &conn.with_client_port(port), dest),
+                Err(reason) => Verdict::Drop(reason),
+            }
+        };
+        self.tell::<K>(context, id);
+        verdict
     }
 
     /// Lets a packet move its connection's state, and the connection live from now for as long as that state allows
@@ -93,7 +106,10 @@ impl Core {
         };
         let before = conn.state;
         conn.state = protocol.transition(before, towards, info, secure);
-        conn.flags = conn.flags.with(ConnFlags::INACTIVE, !protocol.is_active(conn.state));
+        // What a master said of a connection holds until its state changes.
+        if conn.state != before {
+            conn.flags = conn.flags.with(ConnFlags::INACTIVE, !protocol.is_active(conn.state));
+        }
         let conn = *conn;
         let timeout_ms = protocol.timeout_ms(conn.state, &context.snapshot.timeouts);
         table.set_expiry(id, context.now_ms.saturating_add(timeout_ms));

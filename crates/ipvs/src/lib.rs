@@ -33,6 +33,7 @@ pub mod shared;
 mod side;
 pub mod snapshot;
 pub mod steering;
+pub mod sync;
 pub mod table;
 #[cfg(test)]
 mod testing;
@@ -58,6 +59,7 @@ pub use scheduler::Schedulers;
 pub use shared::{Traffic, TrafficStats, WorkerShared};
 pub use snapshot::{Defence, Settings, Snapshot};
 pub use steering::{NatSteering, Slot, Steering, owner};
+pub use sync::SyncSettings;
 pub use table::{ServiceTable, TableError};
 pub use timeouts::Timeouts;
 pub use verdict::Verdict;

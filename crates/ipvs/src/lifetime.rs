@@ -29,7 +29,8 @@ impl Director {
         expire_in(v6, &mut bound, now_ms, share);
         if let Some(cursor) = core.sweep {
             let services = &self.snapshot.services;
-            core.sweep = core.sweep_where(cursor, budget, |dest| services.dest(dest).is_none());
+            core.sweep = core
+                .sweep_where(cursor, budget, |dest| dest.is_configured() && services.dest(dest).is_none());
         }
         core.publish_len();
     }

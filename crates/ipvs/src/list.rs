@@ -56,13 +56,16 @@ impl Director {
         let tables = &self.core.tables;
         match cursor {
             Cursor::V4(at) => {
-                let next =
-                    tables.v4.scan(at, budget, |id, conn| show(self.view(&tables.v4, now_ms, id, conn)));
+                let next = tables.v4.scan(at, budget, |id, conn| {
+                    self.view(&tables.v4, now_ms, id, conn).into_iter().for_each(&mut show)
+                });
                 Some(next.map_or(Cursor::V6(conntab::Cursor::default()), Cursor::V4))
             }
             Cursor::V6(at) => tables
                 .v6
-                .scan(at, budget, |id, conn| show(self.view(&tables.v6, now_ms, id, conn)))
+                .scan(at, budget, |id, conn| {
+                    self.view(&tables.v6, now_ms, id, conn).into_iter().for_each(&mut show)
+                })
                 .map(Cursor::V6),
         }
     }
@@ -73,7 +76,11 @@ impl Director {
         now_ms: u64,
         id: ConnId,
         conn: &Connection<K>,
-    ) -> ConnView {
+    ) -> Option<ConnView> {
+        // The connection itself is another worker's to show.
+        if conn.dest.redirected().is_some() {
+            return None;
+        }
         let src = |key: &K| SocketAddr::new(key.src().into(), key.sport());
         let dst = |key: &K| SocketAddr::new(key.dst().into(), key.dport());
         let protocol = Protocol::from_number(conn.original.protocol_number());
@@ -86,7 +93,7 @@ impl Director {
             _ if conn.is_assured() => "ASSURED",
             _ => "NONE",
         };
-        ConnView {
+        Some(ConnView {
             protocol,
             state,
             active: conn.is_active(),
@@ -102,6 +109,6 @@ impl Director {
             out_pkts: conn.out_pkts,
             mark: side.map_or(0, |side| side.mark),
             controlled: side.map_or(0, |side| side.controlled),
-        }
+        })
     }
 }

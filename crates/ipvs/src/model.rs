@@ -258,6 +258,11 @@ impl Engine {
             Self::Sip => "sip",
         }
     }
+
+    /// The engine of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Sip].into_iter().find(|engine| engine.name() == name)
+    }
 }
 
 /// A virtual service [ip_vs_service].

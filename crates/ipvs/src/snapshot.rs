@@ -6,7 +6,7 @@
 use inet::Net;
 
 use crate::pool::Pools;
-use crate::{ServiceTable, Steering, Timeouts};
+use crate::{ServiceTable, Steering, SyncSettings, Timeouts};
 
 /// Everything that decides what happens to a packet, except what the worker itself has learnt.
 #[derive(Debug)]
@@ -70,6 +70,16 @@ pub struct Settings {
     pub lblc_expiration_ms: u64,
     /// The same for lblcr; and how long its server sets stay as they are before they shrink.
     pub lblcr_expiration_ms: u64,
+    /// Synchronisation.
+    pub sync: SyncSettings,
+}
+
+impl Settings {
+    /// Whether clients are none of this host's business, since it is a backup and asked to be nothing else
+    /// [sysctl_backup_only]. Destinations are still answered for.
+    pub fn is_idle(&self) -> bool {
+        self.backup_only && self.sync.backup
+    }
 }
 
 /// When a defence is on [drop_entry, drop_packet, secure_tcp: 0 to 3].
@@ -107,6 +117,7 @@ impl Default for Settings {
             conn_reuse_mode: 1,
             lblc_expiration_ms: 24 * 60 * 60 * 1000,
             lblcr_expiration_ms: 24 * 60 * 60 * 1000,
+            sync: SyncSettings::default(),
         }
     }
 }

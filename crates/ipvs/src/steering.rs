@@ -19,7 +19,7 @@
 //! AH and ESP go where their key exchange goes. Later fragments of other protocols carry no ports and have no owner here;
 //! they stay where they are.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use wire::{Family, Fragment, PacketInfo, parse_quoted, protocol};
 
@@ -140,6 +140,26 @@ fn mask_v6(prefix: u8) -> u128 {
 /// it. `frame` is the one that `info` was parsed from.
 pub fn owner(snapshot: &Snapshot, frame: &[u8], info: &PacketInfo) -> Option<WorkerId> {
     slot(snapshot, frame, info).map(|slot| snapshot.steering.owner_of(slot))
+}
+
+/// The worker that owns, or would own, a client's connection to a service. `None`: its packets stay where they arrive.
+pub(crate) fn client_owner(
+    snapshot: &Snapshot,
+    protocol: u8,
+    client: SocketAddr,
+    service: SocketAddr,
+) -> Option<WorkerId> {
+    let alone = (snapshot.steering.workers() == 1).then_some(WorkerId(0));
+    alone.or_else(|| {
+        let protocol = Protocol::from_number(protocol)?;
+        let flow = Flow { protocol, src: (client.ip(), client.port()), dst: (service.ip(), service.port()) };
+        Some(snapshot.steering.owner_of(flow_slot(snapshot, &flow)?))
+    })
+}
+
+/// The worker that packets to a local port (FULLNAT) lead to.
+pub(crate) fn local_owner(snapshot: &Snapshot, port: u16) -> WorkerId {
+    snapshot.steering.owner_of(Slot(port as u8))
 }
 
 /// The slot that decides the owner.

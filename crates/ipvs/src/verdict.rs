@@ -2,6 +2,8 @@
 
 use inet::{DropReason, NextHop};
 
+use crate::WorkerId;
+
 /// The outcome of a hook. The caller owns the packet and acts; the hook has only read or rewritten it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -16,6 +18,8 @@ pub enum Verdict {
     /// The packet was turned into an ICMP error from this host: route and send it. What it was before counts as
     /// dropped for this reason.
     Answer(DropReason),
+    /// Hand it to this worker, which has its connection, though not by the rule.
+    Steer(WorkerId),
     /// Deliver it to the host's own network stack.
     ToHost,
 }

@@ -7,6 +7,7 @@
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use inet::DropReason;
+use ipvs::sync::Imported;
 
 /// A number that one thread writes and any thread may read.
 #[derive(Debug, Default)]
@@ -68,7 +69,12 @@ pub struct Counters {
     pub generation: Counter,
     /// Entries in the neighbour table, at the moment.
     pub neighbours: Counter,
+    /// Connections told to the sync daemon.
+    pub sync_records: Counter,
+    /// Of them, those that it could not take.
+    pub sync_lost: Counter,
     drops: Box<[Counter]>,
+    imports: Box<[Counter]>,
 }
 
 impl Default for Counters {
@@ -92,7 +98,10 @@ impl Default for Counters {
             busy_cycles: Counter::default(),
             generation: Counter::default(),
             neighbours: Counter::default(),
+            sync_records: Counter::default(),
+            sync_lost: Counter::default(),
             drops: DropReason::ALL.iter().map(|_| Counter::default()).collect(),
+            imports: Imported::ALL.iter().map(|_| Counter::default()).collect(),
         }
     }
 }
@@ -116,6 +125,16 @@ impl Counters {
     /// Packets dropped for any reason.
     pub fn dropped(&self) -> u64 {
         self.drops.iter().map(Counter::get).sum()
+    }
+
+    /// Counts a connection that a master told of.
+    pub fn count_import(&self, imported: Imported) {
+        self.imports[imported as usize].add(1);
+    }
+
+    /// Connections that masters told of and of which this became.
+    pub fn imported_as(&self, imported: Imported) -> u64 {
+        self.imports[imported as usize].get()
     }
 
     /// The two sides of the conservation law: packets that came to be, packets accounted for.

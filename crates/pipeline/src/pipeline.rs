@@ -22,6 +22,7 @@ use inet::icmp::{self, IcmpError};
 use inet::{
     AddressRole, DropReason, IfaceId, NeighEvent, NeighLimits, NeighbourView, News, PortIndex, fragment,
 };
+use ipvs::sync::Record;
 use ipvs::{Cursor, Director, ServiceId, Snapshot, Verdict, WorkerId};
 use wire::parse::{Parsed, parse};
 use wire::{PacketBuf, PacketInfo, ether, ndp, rewrite, vlan};
@@ -139,6 +140,10 @@ impl<B: PacketBuf> Pipeline<B> {
         let verdict = match net.own(dst).map(|address| address.role) {
             Some(role) => {
                 let verdict = self.local(now_ms, iface, role, &mut packet, info);
+                for record in self.director.take_records() {
+                    self.counters.sync_records.add(1);
+                    out.sync(&record);
+                }
                 if let Some(path) = self.director.take_path_mtu() {
                     out.broadcast(News::PathMtu(path));
                 }
@@ -213,6 +218,7 @@ impl<B: PacketBuf> Pipeline<B> {
                 self.link.send_error(now_ms, net, iface, packet, out);
             }
             Verdict::Drop(reason) => self.counters.discard(reason),
+            Verdict::Steer(worker) => out.steer(worker, iface, packet),
             Verdict::ToHost | Verdict::Accept | Verdict::Stop => self.punt(iface, packet, out),
         }
     }
@@ -346,6 +352,12 @@ impl<B: PacketBuf> Pipeline<B> {
                 self.link.announce(net, address, out);
             }
         }
+    }
+
+    /// Takes in a connection that a master told of; what became of it is counted.
+    pub fn import(&mut self, now_ms: u64, record: &Record) {
+        let imported = self.director.import(now_ms, record);
+        self.counters.count_import(imported);
     }
 
     /// The director, to look at.

@@ -5,6 +5,7 @@
 
 use inet::{News, PortIndex};
 use ipvs::WorkerId;
+use ipvs::sync::Record;
 use wire::PacketBuf;
 
 /// Where packets of one worker go.
@@ -27,4 +28,7 @@ pub trait Ports<B: PacketBuf> {
 
     /// Tells the other workers what was learned.
     fn broadcast(&mut self, news: News);
+
+    /// Tells the sync daemon of a connection. One that cannot take it loses it, counted.
+    fn sync(&mut self, record: &Record);
 }

@@ -4,6 +4,7 @@ mod dest;
 mod network;
 mod observe;
 mod service;
+mod sync;
 mod sysctl;
 mod words;
 
@@ -79,6 +80,9 @@ pub enum Noun {
     /// Ports: the network interfaces that rvsd drives.
     #[command(subcommand, arg_required_else_help = true)]
     Port(observe::PortVerb),
+    /// Synchronisation daemons: connections outlive a failover.
+    #[command(subcommand, arg_required_else_help = true)]
+    Sync(sync::SyncVerb),
     /// Tunables, by the names that they have under net/ipv4/vs.
     #[command(subcommand, arg_required_else_help = true)]
     Sysctl(sysctl::SysctlVerb),
@@ -149,6 +153,7 @@ impl Noun {
             Noun::Stats(args) => args.action(),
             Noun::Worker(verb) => verb.action(),
             Noun::Port(verb) => verb.action(),
+            Noun::Sync(verb) => verb.action(),
             Noun::Sysctl(verb) => verb.action(),
             Noun::Config(verb) => verb.action(),
             Noun::Man { page } => Ok(Action::Man(page)),

@@ -7,6 +7,7 @@ mod connections;
 mod counters;
 mod network;
 mod services;
+mod sync;
 mod sysctls;
 
 use api::{Applied, ChangeKind, Reply};
@@ -39,6 +40,7 @@ impl View {
                 drops.retain(|drop| drop.count > 0);
                 Reply::Drops(drops)
             }
+            (View::NonZero, Reply::Sync(sync)) => Reply::Sync(sync::non_zero(sync)),
             (_, reply) => reply,
         }
     }
@@ -69,6 +71,8 @@ pub fn text(reply: &Reply, view: View) -> String {
         (Reply::Ports(all), _) => counters::ports(all),
         (Reply::Drops(all), _) => counters::drops(all),
         (Reply::Total(total), _) => counters::total(total),
+        (Reply::Sync(sync), View::Counters | View::NonZero) => sync::counters(sync),
+        (Reply::Sync(sync), _) => sync::daemons(sync),
         (Reply::Sysctls(all), View::Values) => sysctls::values(all),
         (Reply::Sysctls(all), _) => sysctls::list(all),
         (Reply::Config(config), _) => config.text.clone(),

@@ -10,6 +10,7 @@ mod notify;
 mod plane;
 mod preflight;
 mod setup;
+mod sync;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,6 +63,8 @@ enum Failure {
     Plane(#[from] dataplane::PlaneError),
     #[error("first snapshot: {0}")]
     Prepare(#[from] control::PrepareError),
+    #[error("{0}")]
+    Sync(api::Error),
     #[error("control socket: {0}")]
     Server(#[from] control::ServerError),
     #[error("cannot start a thread: {0}")]
@@ -100,12 +103,13 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let macs = plane.ports().iter().map(|port| api::Mac(port.mac.0)).collect();
     let prepared = Prepared::new(config.clone(), macs, setup::random_bytes()?)?;
     let signal_handle = signals.handle();
-    plane.start(&prepared.snapshot(), move || signal_handle.close())?;
+    let rings = plane.start(&prepared.snapshot(), move || signal_handle.close())?;
     tracing::info!(memory = plane.memory(), "data plane runs");
 
-    let plane = Arc::new(WorkerPlane::new(plane, &prepared.snapshot()));
+    let plane = Arc::new(WorkerPlane::new(plane, rings, &prepared.snapshot()));
     let control = Control::start(prepared, plane.clone(), &arguments.config, env!("CARGO_PKG_VERSION"));
     let control = Arc::new(control);
+    control.start_sync().map_err(Failure::Sync)?;
     let follower = follow::start(&config, &control);
     let ticker = Ticker::start(control.clone()).map_err(Failure::Thread)?;
     let server = Server::start(&config.daemon.socket, ServerLimits::default(), control.clone())?;

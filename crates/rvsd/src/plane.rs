@@ -4,16 +4,19 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::sync::{Daemon, Role, Tuning};
 use api::{
     ConnFlags, ConnProtocol, ConnView, HostCounters, LinkState, Mac, NeighbourState, PacketCounters,
-    ServiceKey,
+    ServiceKey, SyncRole, SyncSpec, SyncView,
 };
-use control::{Dataplane, DataplaneError, NeighbourSample, PortSample, WorkerSample};
-use dataplane::{Plane, PlaneError, PortState};
+use control::{Dataplane, DataplaneError, NeighbourSample, PortSample, SyncTuning, WorkerSample};
+use dataplane::{Plane, PlaneError, PortState, SyncRings};
 use inet::{DropReason, IfaceId, NeighState};
 use ipvs::{ConnFlags as Flag, Cursor, ServiceId, Snapshot, WorkerId, WorkerShared};
 use parking_lot::{Mutex, RwLock};
 use pipeline::Counters;
+
+use crate::sync::{self, Heard};
 
 /// Between two readings of a worker's busy time: shorter intervals say little.
 const LEAST_INTERVAL: Duration = Duration::from_millis(200);
@@ -22,7 +25,9 @@ const LEAST_INTERVAL: Duration = Duration::from_millis(200);
 pub(crate) struct WorkerPlane {
     plane: RwLock<Plane>,
     shared: Vec<Arc<WorkerShared>>,
-    snapshot: Mutex<Arc<Snapshot>>,
+    snapshot: Arc<Mutex<Arc<Snapshot>>>,
+    sync: Daemon,
+    heard: Arc<Heard>,
     busy: Mutex<Busy>,
 }
 
@@ -34,16 +39,23 @@ struct Busy {
 }
 
 impl WorkerPlane {
-    pub(crate) fn new(plane: Plane, snapshot: &Arc<Snapshot>) -> Self {
+    pub(crate) fn new(plane: Plane, rings: SyncRings, snapshot: &Arc<Snapshot>) -> Self {
+        let SyncRings { told, heard } = rings;
         let shared = plane.shared().to_vec();
         let workers = shared.len();
         let busy = Busy { read: Instant::now(), cycles: vec![0; workers], percent: vec![0.0; workers] };
-        let (plane, snapshot) = (RwLock::new(plane), Mutex::new(Arc::clone(snapshot)));
-        Self { plane, shared, snapshot, busy: Mutex::new(busy) }
+        let (plane, snapshot) = (RwLock::new(plane), Arc::new(Mutex::new(Arc::clone(snapshot))));
+        let heard = Heard::new(heard, Arc::clone(&snapshot));
+        let sync = Daemon::new(told, heard.clone());
+        Self { plane, shared, snapshot, sync, heard, busy: Mutex::new(busy) }
     }
 
     /// Ends all threads of the data plane; the name of the first that had panicked, if one had.
     pub(crate) fn stop(&self) -> Option<String> {
+        for role in [Role::Master, Role::Backup] {
+            // One that does not run need not be stopped.
+            let _ = self.sync.stop(role);
+        }
         let mut plane = self.plane.write();
         plane.stop();
         plane.panicked().map(str::to_owned)
@@ -96,6 +108,7 @@ impl WorkerPlane {
 impl Dataplane for WorkerPlane {
     fn publish(&self, snapshot: Arc<Snapshot>) -> Result<(), DataplaneError> {
         self.plane.read().publish(&snapshot).map_err(|error| refused(&error))?;
+        self.sync.set_version(snapshot.settings.sync.version);
         *self.snapshot.lock() = snapshot;
         Ok(())
     }
@@ -169,6 +182,23 @@ impl Dataplane for WorkerPlane {
 
     fn flush_neighbours(&self, iface: Option<IfaceId>) -> Result<(), DataplaneError> {
         self.plane.read().flush_neighbours(iface).map_err(|error| refused(&error))
+    }
+
+    fn sync_start(&self, spec: &SyncSpec, device: &str, tuning: SyncTuning) -> Result<(), DataplaneError> {
+        let SyncTuning { ports, queue_max, socket_bytes } = tuning;
+        let tuning = Tuning { ports, queue_max, socket_bytes };
+        sync::start(&self.sync, spec, device, &tuning).map_err(|error| sync::refused(&error))
+    }
+
+    fn sync_stop(&self, role: SyncRole) -> Result<(), DataplaneError> {
+        self.sync.stop(sync::role(role)).map_err(|error| sync::refused(&error))
+    }
+
+    fn sync(&self) -> SyncView {
+        SyncView {
+            daemons: sync::views(&self.sync, &self.heard),
+            workers: sync::worker_counters(self.plane.read().counters()),
+        }
     }
 }
 

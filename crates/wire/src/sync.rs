@@ -19,7 +19,7 @@ mod writer;
 pub use entry::EntryError;
 pub use message::{Entries, Message, MessageError};
 pub use param::{Params, encode_param};
-pub use writer::{PushError, Writer};
+pub use writer::{PushError, Writer, message_len};
 
 /// Multicast group, unless another one is configured.
 pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 81);

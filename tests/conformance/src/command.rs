@@ -3,8 +3,10 @@
 //! [`parse`] knows the words; whether rvs can do it is the [`Lab`](crate::Lab)'s to say.
 
 use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
 
 use ipvs::{GueChecksum, Method, Tunnel};
+use sync::{DaemonConfig, Role};
 
 use crate::Feature;
 
@@ -33,6 +35,12 @@ pub enum Command {
     RemoveService(Key),
     /// `ipvsadm -d`.
     RemoveDest { key: Key, addr: IpAddr, port: Option<u16> },
+    /// `ipvsadm --start-daemon`.
+    StartDaemon { role: Role, config: DaemonConfig },
+    /// `ipvsadm --stop-daemon`.
+    StopDaemon(Role),
+    /// `ip addr add … dev m`: a link-local address for the daemons.
+    LinkLocal(IpAddr),
     /// Prints something that the suite compares.
     Show(Listing),
     /// Something that has no words here yet.
@@ -52,6 +60,10 @@ pub enum Listing {
     Timeouts,
     /// `/proc/net/ip_vs_stats`.
     Totals,
+    /// `/proc/net/ip_vs_conn_sync`, only rows with this port if there is one.
+    Origins(Option<u16>),
+    /// `ipvsadm -L --daemon`.
+    Daemons,
 }
 
 /// Whether something is made or changed.
@@ -111,9 +123,14 @@ pub struct DestWords {
 
 /// Reads a line: commands separated by `;`.
 pub fn parse(line: &str) -> Vec<Command> {
+    if let Some(filter) = line.strip_prefix("sort /proc/net/ip_vs_conn_sync | grep -i \" ") {
+        let port = filter.split(' ').next().and_then(|port| u16::from_str_radix(port, 16).ok());
+        return vec![
+            port.map_or(Command::Needs(Feature::Sync), |port| Command::Show(Listing::Origins(Some(port)))),
+        ];
+    }
     if line.contains('|') && !line.starts_with("dmesg") {
-        let feature = if line.contains("ip_vs_conn_sync") { Feature::Sync } else { Feature::Ipvsadm };
-        return vec![Command::Needs(feature)];
+        return vec![Command::Needs(Feature::Ipvsadm)];
     }
     line.split("; ").map(|command| one(&command.split_whitespace().collect::<Vec<_>>())).collect()
 }
@@ -137,9 +154,11 @@ fn one(words: &[&str]) -> Command {
         }
         // Netfilter's connection tracking: there is none that could lose track of what rvs rewrites.
         ["iptables" | "ip6tables", ref rest @ ..] if rest.contains(&"conntrack") => Command::Nothing,
-        ["ip", .., "dev", "m", "nodad"] | ["sort" | "cat", "/proc/net/ip_vs_conn_sync"] => {
-            Command::Needs(Feature::Sync)
+        ["ip", "-6", "addr", "add", addr, "dev", "m", "nodad"] => {
+            let addr = addr.split('/').next().and_then(|addr| addr.parse().ok());
+            addr.map_or(Command::Needs(Feature::Sync), Command::LinkLocal)
         }
+        ["sort" | "cat", "/proc/net/ip_vs_conn_sync"] => Command::Show(Listing::Origins(None)),
         ["ip" | "iptables" | "ip6tables", ..] => Command::Needs(Feature::Fwmark),
         ["cat", "/proc/net/ip_vs"] => Command::Show(Listing::Proc),
         ["cat", "/proc/net/ip_vs_stats"] => Command::Show(Listing::Totals),
@@ -163,7 +182,11 @@ fn ipvsadm(words: &[&str]) -> Option<Command> {
         ["-Ln"] => Command::Show(Listing::List),
         ["-Ln", "--thresholds"] => Command::Show(Listing::Thresholds),
         ["-L", "--timeout"] => Command::Show(Listing::Timeouts),
-        ["--start-daemon" | "--stop-daemon", ..] | ["-L", "--daemon"] => Command::Needs(Feature::Sync),
+        ["-L", "--daemon"] => Command::Show(Listing::Daemons),
+        ["--start-daemon", name, ref rest @ ..] => {
+            Command::StartDaemon { role: role(name)?, config: daemon(rest)? }
+        }
+        ["--stop-daemon", name] => Command::StopDaemon(role(name)?),
         [name @ ("-A" | "-E"), ref rest @ ..] => {
             Command::Service { verb: verb(name == "-E"), service: service(rest)? }
         }
@@ -245,6 +268,25 @@ fn tunnel(words: &[&str]) -> Option<Tunnel> {
     })
 }
 
+fn role(word: &str) -> Option<Role> {
+    [Role::Master, Role::Backup].into_iter().find(|role| role.name() == word)
+}
+
+fn daemon(words: &[&str]) -> Option<DaemonConfig> {
+    fn given<T: FromStr>(words: &[&str], name: &str, default: T) -> Option<T> {
+        value(words, name).map_or(Some(default), |word| word.parse().ok())
+    }
+    let default = DaemonConfig::new(value(words, "--mcast-interface")?);
+    Some(DaemonConfig {
+        syncid: given(words, "--syncid", default.syncid)?,
+        maxlen: given(words, "--sync-maxlen", default.maxlen)?,
+        group: given(words, "--mcast-group", default.group)?,
+        port: given(words, "--mcast-port", default.port)?,
+        ttl: given(words, "--mcast-ttl", default.ttl)?,
+        ..default
+    })
+}
+
 fn method(word: &str) -> Option<Method> {
     match word {
         "-m" => Some(Method::Masquerade),
@@ -313,7 +355,21 @@ mod tests {
                 }],
             ),
             ("ipvsadm -Sn", vec![Command::Needs(Feature::Ipvsadm)]),
-            ("sort /proc/net/ip_vs_conn_sync | grep -i 7 || echo none", vec![Command::Needs(Feature::Sync)]),
+            (
+                "sort /proc/net/ip_vs_conn_sync | grep -i \" 0B \" || echo none",
+                vec![Command::Show(Listing::Origins(Some(11)))],
+            ),
+            (
+                "ipvsadm --start-daemon master --mcast-interface m --syncid 7 --mcast-group ff02::81",
+                vec![Command::StartDaemon {
+                    role: Role::Master,
+                    config: DaemonConfig {
+                        syncid: 7,
+                        group: "ff02::81".parse().expect("a group"),
+                        ..DaemonConfig::new("m")
+                    },
+                }],
+            ),
         ];
         for (line, want) in table {
             assert_eq!(parse(line), want, "{line}");

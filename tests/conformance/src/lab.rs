@@ -4,6 +4,7 @@
 mod configuration;
 mod listing;
 mod network;
+mod synchronisation;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -11,9 +12,10 @@ use std::sync::Arc;
 
 use inet::{DropReason, IfaceId, NeighLimits, News, PortIndex};
 use ipvs::pool::Pools;
+use ipvs::sync::Record;
 use ipvs::{
-    Cursor, DestId, Director, Helpers, Limits, NatSteering, Service, ServiceId, ServiceKey, ServiceTable,
-    Settings, Snapshot, Steering, Timeouts, TrafficStats, WorkerId, WorkerShared,
+    ConnView, Cursor, DestId, Director, Helpers, Limits, NatSteering, Service, ServiceId, ServiceKey,
+    ServiceTable, Settings, Snapshot, Steering, Timeouts, TrafficStats, WorkerId, WorkerShared,
 };
 use pipeline::{Counters, Pipeline, PipelineLimits, Ports};
 use wire::{PacketBuf, VecBuf, ether};
@@ -24,6 +26,7 @@ use crate::{Feature, Frame};
 pub(crate) use configuration::Refusal;
 pub(crate) use listing::Block;
 pub use network::{LOCAL_ADDRS, LOCAL_PORTS};
+pub(crate) use synchronisation::is_igmp;
 
 /// What became of a frame.
 #[derive(Debug, PartialEq)]
@@ -65,6 +68,7 @@ pub struct Lab {
     timeouts: Timeouts,
     mtu: [u16; SIDES.len()],
     generation: u64,
+    daemons: synchronisation::Daemons,
 }
 
 impl Default for Lab {
@@ -105,15 +109,19 @@ impl Lab {
             timeouts,
             mtu,
             generation: 0,
+            daemons: synchronisation::Daemons::default(),
         }
     }
 
     /// Time passes; what ends, ends. Returns what left meanwhile.
     pub fn advance_to(&mut self, now_ms: u64) -> Vec<Frame> {
+        let before_ms = self.now_ms;
         self.now_ms = self.now_ms.max(now_ms);
         let mut wires = self.wires();
         self.pipeline.tick(self.now_ms, 100_000, &mut wires);
-        wires.out.into_iter().map(|(side, bytes)| Frame { side, bytes }).collect()
+        let mut out: Vec<_> = wires.out.into_iter().map(|(side, bytes)| Frame { side, bytes }).collect();
+        out.extend(self.daemons_until(before_ms, self.now_ms));
+        out
     }
 
     /// A frame from a link, addressed to this host's interface there whatever it says.
@@ -131,6 +139,10 @@ impl Lab {
         let made = self.counters.generated.get();
         let mut wires = self.wires();
         self.pipeline.receive(self.now_ms, port(side), VecBuf::new(frame), &mut wires);
+        self.tell(std::mem::take(&mut wires.records));
+        if wires.to_host {
+            self.host_receives(side, frame);
+        }
         let after: Vec<u64> = dropped(self);
         let (came, went) = self.counters.balance();
         assert_eq!(came, went, "every packet is accounted for once");
@@ -147,7 +159,7 @@ impl Lab {
     }
 
     fn wires(&self) -> Wires {
-        Wires { counters: Arc::clone(&self.counters), out: Vec::new(), to_host: false }
+        Wires { counters: Arc::clone(&self.counters), out: Vec::new(), to_host: false, records: Vec::new() }
     }
 
     /// Connections in the tables.
@@ -176,13 +188,19 @@ impl Lab {
 
     /// Rows as in `/proc/net/ip_vs_conn`, and seconds left.
     pub fn connections(&self) -> Vec<(String, u64)> {
+        self.rows(listing::connection)
+    }
+
+    /// The same as in `/proc/net/ip_vs_conn_sync`.
+    pub fn connections_with_origin(&self) -> Vec<(String, u64)> {
+        self.rows(listing::connection_with_origin)
+    }
+
+    fn rows(&self, row: impl Fn(&ConnView) -> (String, u64)) -> Vec<(String, u64)> {
         let mut rows = Vec::new();
         let mut cursor = Some(Cursor::default());
         while let Some(at) = cursor {
-            cursor = self
-                .pipeline
-                .director()
-                .list(self.now_ms, at, 64, |view| rows.push(listing::connection(&view)));
+            cursor = self.pipeline.director().list(self.now_ms, at, 64, |view| rows.push(row(&view)));
         }
         rows.sort();
         rows
@@ -212,6 +230,7 @@ struct Wires {
     counters: Arc<Counters>,
     out: Vec<(char, Vec<u8>)>,
     to_host: bool,
+    records: Vec<Record>,
 }
 
 impl Ports<VecBuf> for Wires {
@@ -238,6 +257,10 @@ impl Ports<VecBuf> for Wires {
     }
 
     fn broadcast(&mut self, _: News) {}
+
+    fn sync(&mut self, record: &Record) {
+        self.records.push(*record);
+    }
 }
 
 fn index(side: char) -> Option<usize> {

@@ -16,6 +16,7 @@ mod expect;
 mod feature;
 pub mod lab;
 mod mask;
+mod messages;
 mod recorded;
 mod replay;
 mod trace;

@@ -13,7 +13,7 @@ const GUE_PORT: u16 = 6080;
 /// Where tunnel packets of the recordings come from.
 const TUNNEL_SOURCES: [&str; 2] = ["10.0.2.1", "2001:db8:2::1"];
 /// Ports of synchronisation messages.
-const SYNC_PORTS: RangeInclusive<u16> = 8848..=8863;
+pub(crate) const SYNC_PORTS: RangeInclusive<u16> = 8848..=8863;
 
 /// A frame as it is compared. `made`: the director made it, instead of passing it on.
 pub fn mask(frame: &[u8], made: bool) -> Vec<u8> {

@@ -22,14 +22,22 @@ pub(crate) fn blocks<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<Block>
 /// Rows of `/proc/net/ip_vs_conn` and seconds left. The heading, where there is one, is skipped, and names and data of
 /// persistence engines with it.
 pub(crate) fn connections(lines: &[String]) -> Vec<(String, u64)> {
-    /// Columns before the seconds.
-    const BEFORE: usize = 8;
-    let row = |line: &String| {
+    rows(lines.iter().map(String::as_str), 8)
+}
+
+/// Rows of `/proc/net/ip_vs_conn_sync` and seconds left.
+pub(crate) fn connections_with_origin<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<(String, u64)> {
+    rows(lines, 9)
+}
+
+/// Rows with so many columns before the seconds.
+fn rows<'a>(lines: impl Iterator<Item = &'a str>, before: usize) -> Vec<(String, u64)> {
+    let row = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let seconds = words.get(BEFORE)?.parse().ok()?;
-        Some((words[..BEFORE].join(" "), seconds))
+        let seconds = words.get(before)?.parse().ok()?;
+        Some((words[..before].join(" "), seconds))
     };
-    let mut rows: Vec<(String, u64)> = lines.iter().filter_map(row).collect();
+    let mut rows: Vec<(String, u64)> = lines.filter_map(row).collect();
     rows.sort();
     rows
 }

@@ -10,7 +10,8 @@ use ipvs::{Helper, Helpers};
 
 use crate::command::{self, Command, Listing};
 use crate::compare::{self, Pair};
-use crate::lab::Refusal;
+use crate::lab::{Refusal, is_igmp};
+use crate::messages::Messages;
 use crate::trace::{Dump, Frame};
 use crate::{Feature, Lab, Step, Trace, recorded};
 
@@ -20,6 +21,9 @@ const STATISTICS_MS: u64 = 2000;
 /// How long it takes to record a dump, whose listings are taken one after another, and how late Linux's timers are: what
 /// ends in this time may be there or not.
 const TIMER_LATE_MS: u64 = 300;
+
+/// How late a message of synchronisation may come behind the end of a recording.
+const MESSAGE_LATE_MS: u64 = 1300;
 
 /// What came of a trace.
 #[derive(Debug)]
@@ -49,8 +53,13 @@ pub struct Difference {
 
 /// Replays a trace.
 pub fn replay(trace: &Trace) -> Replay {
-    let mut run =
-        Run { lab: Lab::with_connections(4000), needs: BTreeSet::new(), quiet_ms: 0, left: Vec::new() };
+    let mut run = Run {
+        lab: Lab::with_connections(4000),
+        needs: BTreeSet::new(),
+        quiet_ms: 0,
+        left: Vec::new(),
+        messages: Messages::default(),
+    };
     if trace.extra_modules.split_whitespace().any(|module| module == "ip_vs_ftp") {
         run.lab.helpers = Helpers::NONE.with(Helper::Ftp, &[Helper::Ftp.well_known_port()]);
     }
@@ -61,13 +70,19 @@ pub fn replay(trace: &Trace) -> Replay {
     let (mut frames, mut frames_same) = (0, 0);
     let mut differences = Vec::new();
     for (number, step) in trace.steps.iter().enumerate() {
-        let (of_step, difference) = run.step(step);
+        let (of_step, difference) = run.step(number, step);
         frames += of_step;
         match difference {
             Some((want, got)) => differences.push(Difference { step: number, want, got }),
             None => frames_same += of_step,
         }
     }
+    if run.messages.lacks() {
+        run.advance_to(run.lab.now_ms + MESSAGE_LATE_MS);
+        run.messages.came(trace.steps.len(), run.lab.now_ms..=run.lab.now_ms, &run.left);
+    }
+    differences.extend(run.messages.differences());
+    differences.sort_by_key(|difference| difference.step);
     Replay { scenario: trace.scenario.clone(), frames, frames_same, needs: run.needs, differences }
 }
 
@@ -78,16 +93,19 @@ struct Run {
     quiet_ms: u64,
     /// Frames that left by themselves, not compared yet.
     left: Vec<Frame>,
+    messages: Messages,
 }
 
 impl Run {
     /// Does a step. Returns how many frames it has, and what differs.
-    fn step(&mut self, step: &Step) -> (usize, Option<Pair>) {
+    fn step(&mut self, number: usize, step: &Step) -> (usize, Option<Pair>) {
+        let before_ms = self.lab.now_ms;
         match step {
             Step::Note {} => (0, None),
             Step::Cmd { cmd, rc, out, frames } => {
                 if *rc == 0 {
-                    (frames.len(), self.command(cmd, out).or_else(|| compare::frames(frames, &[], false)))
+                    let frames = without_igmp(frames);
+                    (frames.len(), self.command(cmd, out).or_else(|| compare::frames(&frames, &[], false)))
                 } else {
                     (0, None)
                 }
@@ -95,12 +113,18 @@ impl Run {
             Step::Wait { ms, out } => {
                 self.quiet_ms += ms;
                 self.advance_to(self.lab.now_ms + ms);
-                (out.len(), compare::frames(out, &std::mem::take(&mut self.left), true))
+                let span = || before_ms..=self.lab.now_ms;
+                let want = self.messages.recorded(number, span(), &without_igmp(out));
+                let got = self.messages.came(number, span(), &std::mem::take(&mut self.left));
+                (out.len(), compare::frames(&want, &got, true))
             }
             Step::In { frame, t_ms, out } => {
                 self.quiet_ms = 0;
                 self.advance_to(*t_ms);
-                (1 + out.len(), self.frame(frame, out))
+                let span = || before_ms..=self.lab.now_ms;
+                let want = self.messages.recorded(number, span(), out);
+                self.left = self.messages.came(number, span(), &self.left);
+                (1 + out.len(), self.frame(frame, &want))
             }
             Step::Conns { t_ms, proc_conn } => {
                 self.advance_to(*t_ms);
@@ -138,9 +162,6 @@ impl Run {
     }
 
     fn dump(&mut self, dump: &Dump) -> Option<Pair> {
-        if dump.daemon.iter().any(|row| !row.is_empty()) {
-            self.needs.insert(Feature::Sync);
-        }
         self.advance_to(dump.t_ms.saturating_sub(TIMER_LATE_MS));
         let early = self.listings(dump);
         self.advance_to(dump.t_ms);
@@ -149,13 +170,14 @@ impl Run {
     }
 
     /// How each listing of a dump differs.
-    fn listings(&self, dump: &Dump) -> [Option<Pair>; 6] {
+    fn listings(&self, dump: &Dump) -> [Option<Pair>; 7] {
         let listing = |kind, rows: &[String]| self.listing(kind, rows.iter().map(String::as_str));
         [
             listing(Listing::List, &dump.list),
             listing(Listing::Proc, &dump.proc_ip_vs),
             listing(Listing::Thresholds, &dump.thresholds),
             listing(Listing::Timeouts, &dump.timeouts),
+            listing(Listing::Daemons, &dump.daemon),
             self.stats(dump),
             compare::connections(&recorded::connections(&dump.proc_conn), &self.lab.connections()),
         ]
@@ -165,6 +187,16 @@ impl Run {
         let (want, got) = match listing {
             Listing::Timeouts => (lines.collect::<String>().trim().to_owned(), self.lab.timeouts()),
             Listing::Totals => (format!("{:?}", recorded::totals(lines)), format!("{:?}", self.lab.totals())),
+            Listing::Daemons => {
+                let rows: Vec<&str> = lines.filter(|row| !row.is_empty()).collect();
+                (rows.join("; "), self.lab.daemon_rows().join("; "))
+            }
+            Listing::Origins(port) => {
+                let mut got = self.lab.connections_with_origin();
+                let of_port = |row: &str, port| row.contains(&format!(" {port:04X} "));
+                got.retain(|(row, _)| port.is_none_or(|port| of_port(row, port)));
+                return compare::connections(&recorded::connections_with_origin(lines), &got);
+            }
             Listing::List | Listing::Proc | Listing::Thresholds => {
                 let sorted = listing != Listing::Proc;
                 return compare::blocks(recorded::blocks(lines), self.lab.list(listing), sorted);
@@ -180,4 +212,9 @@ impl Run {
         let want = recorded::blocks(dump.stats.iter().map(String::as_str));
         compare::blocks(want, self.lab.stats(), true)
     }
+}
+
+/// Frames but for those in which the host says which groups it listens to.
+fn without_igmp(frames: &[Frame]) -> Vec<Frame> {
+    frames.iter().filter(|frame| !is_igmp(&frame.bytes)).cloned().collect()
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use api::{PacketCounters, Reply};
 use lab::error::Context;
-use lab::{Error, Process, Result, Topology, process};
+
+use lab::{Error, Namespace, Process, Result, Topology, process};
 
 use crate::config::Config;
 
@@ -175,13 +176,24 @@ pub struct Director {
 impl Director {
     /// Starts rvsd in the topology's director; returns when it answers.
     pub fn start(topology: &Topology, binaries: &Binaries, config: &Config) -> Result<Self> {
+        Self::start_in(topology, &topology.director, "rvsd", binaries, config)
+    }
+
+    /// Starts rvsd in a namespace, with files of this name; returns when it answers.
+    pub fn start_in(
+        topology: &Topology,
+        namespace: &Namespace,
+        name: &str,
+        binaries: &Binaries,
+        config: &Config,
+    ) -> Result<Self> {
         let dir = topology.lab.dir();
-        let socket = dir.join("rvsd.sock");
-        let path = dir.join("rvsd.toml");
+        let socket = dir.join(format!("{name}.sock"));
+        let path = dir.join(format!("{name}.toml"));
         std::fs::write(&path, config.to_toml(&socket.to_string_lossy()))?;
-        let mut command = topology.director.command(&binaries.rvsd);
+        let mut command = namespace.command(&binaries.rvsd);
         command.arg("--config").arg(&path);
-        let process = Process::spawn("rvsd", &mut command, &dir.join("rvsd.log"))?;
+        let process = Process::spawn(name, &mut command, &dir.join(format!("{name}.log")))?;
         let ctl = Ctl { program: binaries.rvsctl.clone(), socket: socket.clone() };
         let mut director = Self { ctl, process, config: path, socket };
         director.wait_until_it_answers()?;

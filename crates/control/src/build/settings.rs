@@ -1,7 +1,8 @@
 //! The tunables in the director's words.
 
 use api::{Sysctl, Sysctls};
-use ipvs::{Defence, Settings};
+use ipvs::{Defence, Settings, SyncSettings};
+use wire::sync::Version;
 
 pub(super) fn settings(sysctls: &Sysctls) -> Settings {
     let on = |sysctl| sysctls.is_on(sysctl);
@@ -35,6 +36,24 @@ pub(super) fn settings(sysctls: &Sysctls) -> Settings {
         conn_reuse_mode: number(Sysctl::ConnReuseMode) as u8,
         lblc_expiration_ms: ms(Sysctl::LblcExpiration),
         lblcr_expiration_ms: ms(Sysctl::LblcrExpiration),
+        sync: sync(sysctls),
+    }
+}
+
+/// Without the daemons: whether they run is no tunable.
+fn sync(sysctls: &Sysctls) -> SyncSettings {
+    let natural = |sysctl| sysctls.get(sysctl).first.max(0) as u32;
+    let threshold = sysctls.get(Sysctl::SyncThreshold);
+    SyncSettings {
+        master: false,
+        backup: false,
+        threshold: threshold.first.max(0) as u32,
+        period: threshold.second.unwrap_or(0).max(0) as u32,
+        refresh_ms: u64::from(natural(Sysctl::SyncRefreshPeriod)) * 1000,
+        retries: natural(Sysctl::SyncRetries).min(3) as u8,
+        persist_mode: sysctls.is_on(Sysctl::SyncPersistMode),
+        version: if natural(Sysctl::SyncVersion) == 0 { Version::V0 } else { Version::V1 },
+        conntrack: sysctls.is_on(Sysctl::Conntrack),
     }
 }
 
@@ -56,6 +75,11 @@ mod tests {
     #[test]
     fn each_tunable_reaches_the_setting_of_its_name() {
         let default = Settings::default();
+        let sync = |change: fn(&mut SyncSettings)| {
+            let mut settings = default;
+            change(&mut settings.sync);
+            settings
+        };
         let cases = [
             ("expire_nodest_conn", "1", Settings { expire_nodest_conn: true, ..default }),
             ("expire_quiescent_template", "1", Settings { expire_quiescent_template: true, ..default }),
@@ -77,6 +101,12 @@ mod tests {
             ("conn_reuse_mode", "2", Settings { conn_reuse_mode: 2, ..default }),
             ("lblc_expiration", "7", Settings { lblc_expiration_ms: 7000, ..default }),
             ("lblcr_expiration", "7", Settings { lblcr_expiration_ms: 7000, ..default }),
+            ("sync_threshold", "7 9", sync(|sync| (sync.threshold, sync.period) = (7, 9))),
+            ("sync_refresh_period", "7", sync(|sync| sync.refresh_ms = 7000)),
+            ("sync_retries", "2", sync(|sync| sync.retries = 2)),
+            ("sync_persist_mode", "1", sync(|sync| sync.persist_mode = true)),
+            ("sync_version", "0", sync(|sync| sync.version = Version::V0)),
+            ("conntrack", "1", sync(|sync| sync.conntrack = true)),
         ];
         for (name, value, want) in cases {
             assert_eq!(with(name, value), want, "{name} = {value}");

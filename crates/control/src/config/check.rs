@@ -6,6 +6,7 @@
 mod faults;
 mod network;
 mod service;
+mod sync;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -48,6 +49,7 @@ pub fn check(config: &Config, names: &Names, base: Option<&Config>) -> Vec<Issue
         checker.pools();
     }
     checker.sysctls(base);
+    checker.sync();
     checker.services(base, same_network);
     checker.limits();
     checker.issues

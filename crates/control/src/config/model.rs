@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use api::{
     AddrRange, AddressSpec, Cidr, DestSpec, Mac, NeighbourSpec, PortRange, RouteSpec, RouteTarget,
-    ServiceSpec, Sysctls,
+    ServiceSpec, SyncSpec, Sysctls,
 };
 
 /// The most workers that one daemon runs.
@@ -36,6 +36,8 @@ pub struct Config {
     pub pools: Vec<Pool>,
     pub ipvs: Ipvs,
     pub steering: Steering,
+    /// One of each role at most.
+    pub sync: Vec<SyncSpec>,
     pub services: Vec<Arc<Service>>,
 }
 

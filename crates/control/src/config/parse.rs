@@ -3,6 +3,7 @@
 mod network;
 mod service;
 mod settings;
+mod sync;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -113,6 +114,7 @@ impl Reader {
             pools: self.items(&mut top, "local_pool", |s| pool(s)),
             ipvs: single(&mut top, "ipvs", ipvs),
             steering: single(&mut top, "steering", steering),
+            sync: self.items(&mut top, "sync", sync::daemon),
             services: self.services(&mut top),
         };
         top.finish();

@@ -632,6 +632,7 @@ prop_compose! {
             pools: vec![Pool { name: "p".into(), interface: "v".into(), addresses: ranges.into_iter().map(AddrRange::one).collect(), ports: Pool::DEFAULT_PORTS }],
             ipvs: Ipvs { tcp_timeout_s: seconds, sysctls, ..Ipvs::default() },
             steering: Steering { nat: if flag { NatSteering::Endpoint } else { NatSteering::Address }, nat_prefix_v4: prefix, nat_prefix_v6: 64 },
+            sync: vec![api::SyncSpec { id: prefix, port: 9000, ..api::SyncSpec::new(if flag { api::SyncRole::Master } else { api::SyncRole::Backup }, "x y") }],
             ports,
             services: services.into_iter().map(Arc::new).collect(),
         }

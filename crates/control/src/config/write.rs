@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Write};
 
 use api::sysctl::Range;
-use api::{ServiceKey, Sysctl, SysctlValue, TunnelChecksum, TunnelType};
+use api::{ServiceKey, SyncSpec, Sysctl, SysctlValue, TunnelChecksum, TunnelType};
 
 use super::model::{Config, Hugepages, Idle, NatSteering, Placement, Port, Service};
 
@@ -50,6 +50,7 @@ fn write(c: &Config, out: &mut String) -> fmt::Result {
         "nat_prefix_v4 = {}\nnat_prefix_v6 = {}",
         c.steering.nat_prefix_v4, c.steering.nat_prefix_v6
     )?;
+    c.sync.iter().try_for_each(|daemon| sync(daemon, out))?;
     c.services.iter().try_for_each(|s| service(s, out))
 }
 
@@ -87,6 +88,13 @@ fn network(c: &Config, out: &mut String) -> fmt::Result {
         writeln!(out, "addresses = {}\nports = {}", array(p.addresses.iter().map(quote)), quote(p.ports))?;
     }
     Ok(())
+}
+
+fn sync(daemon: &SyncSpec, out: &mut String) -> fmt::Result {
+    let SyncSpec { role, interface, id, group, port, ttl, max_bytes } = daemon;
+    writeln!(out, "\n[[sync]]\nrole = {}\ninterface = {}", quote(role.name()), quote(interface))?;
+    writeln!(out, "id = {id}\ngroup = {}\nport = {port}\nttl = {ttl}", quote(group))?;
+    writeln!(out, "max_bytes = {max_bytes}")
 }
 
 fn service(s: &Service, out: &mut String) -> fmt::Result {

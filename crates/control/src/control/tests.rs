@@ -2,12 +2,16 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use api::{ChangeKind, ConnView, DestEdit, PacketCounters, ServiceEdit};
+use api::{
+    ChangeKind, ConnView, DestEdit, PacketCounters, ServiceEdit, SyncDaemonView, SyncRole, SyncSpec, SyncView,
+};
 use inet::IfaceId;
 use ipvs::{DestId, ServiceId, WorkerShared};
 
 use super::*;
-use crate::dataplane::{NeighbourSample, PortSample, WorkerSample};
+use crate::dataplane::{NeighbourSample, PortSample, SyncTuning, WorkerSample};
+
+mod sync;
 
 const CONTRACT: &str = include_str!("../../fixtures/contract.toml");
 
@@ -17,6 +21,7 @@ struct Fake {
     published: Mutex<Vec<Arc<Snapshot>>>,
     stuck_until: AtomicU64,
     connections: Mutex<Vec<ConnView>>,
+    daemons: Mutex<Vec<SyncDaemonView>>,
 }
 
 impl Fake {
@@ -73,6 +78,29 @@ impl Dataplane for Fake {
     fn flush_neighbours(&self, _: Option<IfaceId>) -> Result<(), DataplaneError> {
         Ok(())
     }
+    fn sync_start(&self, spec: &SyncSpec, device: &str, tuning: SyncTuning) -> Result<(), DataplaneError> {
+        let mut daemons = self.daemons.lock();
+        if device == "nosuch" {
+            return Err(DataplaneError::NoDevice(device.to_owned()));
+        }
+        if daemons.iter().any(|daemon| daemon.spec.role == spec.role) {
+            return Err(DataplaneError::Sync("runs already".to_owned()));
+        }
+        let spec = SyncSpec { interface: device.to_owned(), ..spec.clone() };
+        let SyncTuning { ports, .. } = tuning;
+        let (device, counters) = (device.to_owned(), Vec::new());
+        daemons.push(SyncDaemonView { spec, device, message_bytes: 1472, ports, counters });
+        Ok(())
+    }
+    fn sync_stop(&self, role: SyncRole) -> Result<(), DataplaneError> {
+        let mut daemons = self.daemons.lock();
+        let before = daemons.len();
+        daemons.retain(|daemon| daemon.spec.role != role);
+        if daemons.len() < before { Ok(()) } else { Err(DataplaneError::Sync("does not run".to_owned())) }
+    }
+    fn sync(&self) -> SyncView {
+        SyncView { daemons: self.daemons.lock().clone(), workers: Vec::new() }
+    }
 }
 
 fn start_with(config: Config) -> (Control, Arc<Fake>) {
@@ -87,6 +115,7 @@ fn start_with(config: Config) -> (Control, Arc<Fake>) {
         published: Mutex::new(vec![prepared.snapshot()]),
         stuck_until: AtomicU64::new(0),
         connections: Mutex::new(Vec::new()),
+        daemons: Mutex::new(Vec::new()),
     });
     (Control::start(prepared, fake.clone(), Path::new("/nonexistent/rvs.toml"), "0.1.0"), fake)
 }

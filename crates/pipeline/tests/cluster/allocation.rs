@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use inet::{IfaceId, NeighLimits, News, PortIndex};
-use ipvs::{Director, Limits, Method, Protocol, SchedulerKind, WorkerId, WorkerShared};
+use ipvs::sync::Record;
+use ipvs::{Director, Limits, Method, Protocol, SchedulerKind, SyncSettings, WorkerId, WorkerShared};
 use pipeline::{Counters, Pipeline, PipelineLimits, Ports};
 use wire::testing::{Frame, info};
 use wire::{Family, PacketBuf, VecBuf, tcp};
@@ -52,6 +53,7 @@ static ALLOCATOR: Counting = Counting;
 struct Slot {
     sent: Option<VecBuf>,
     to_host: Option<VecBuf>,
+    told: Option<Record>,
 }
 
 impl Ports<VecBuf> for Slot {
@@ -76,6 +78,10 @@ impl Ports<VecBuf> for Slot {
     }
 
     fn broadcast(&mut self, _: News) {}
+
+    fn sync(&mut self, record: &Record) {
+        self.told = Some(*record);
+    }
 }
 
 struct Bench {
@@ -126,6 +132,21 @@ fn connections_are_made_and_served_without_an_allocation() {
                 for n in 0..20 {
                     serve(&mut bench, family, protocol, method, n);
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn backups_are_told_without_an_allocation() {
+    let mut site = Site::new(1);
+    site.settings.sync = SyncSettings { master: true, threshold: 1, period: 2, ..SyncSettings::default() };
+    let mut bench = Bench::of(&site, 1);
+    for method in METHODS {
+        for family in FAMILIES {
+            for protocol in [Protocol::Tcp, Protocol::Udp] {
+                serve(&mut bench, family, protocol, method, 1);
+                assert!(bench.slot.told.take().is_some(), "{method:?} {family:?} {protocol:?}");
             }
         }
     }

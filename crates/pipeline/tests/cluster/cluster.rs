@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use inet::{DropReason, IfaceId, NeighLimits, NeighbourView, News, PortIndex};
+use ipvs::sync::{Imported, Record, owners};
 use ipvs::{ConnView, Cursor, Director, Limits, ServiceId, Snapshot, WorkerId, WorkerShared};
 use pipeline::{Counter, Counters, Pipeline, PipelineLimits, Ports};
 use wire::{PacketBuf, VecBuf};
@@ -54,6 +55,7 @@ pub struct Lists {
     sent: Sent,
     steered: Vec<(WorkerId, IfaceId, VecBuf)>,
     learned: Vec<News>,
+    told: Vec<Record>,
     /// The ports without an exception interface.
     without_host: Vec<PortIndex>,
     /// How many more empty packets the pool has.
@@ -92,6 +94,10 @@ impl Ports<VecBuf> for Lists {
     fn broadcast(&mut self, news: News) {
         self.learned.push(news);
     }
+
+    fn sync(&mut self, record: &Record) {
+        self.told.push(*record);
+    }
 }
 
 struct Worker {
@@ -103,18 +109,21 @@ struct Worker {
 pub struct Bounds {
     pub neighbours: NeighLimits,
     pub icmp_per_second: u32,
+    pub connections: u32,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
         let neighbours = NeighLimits { entries: 64, held_per_entry: 4, held: 8 };
-        Self { neighbours, icmp_per_second: 0 }
+        Self { neighbours, icmp_per_second: 0, connections: 8192 }
     }
 }
 
 /// All workers of one director.
 pub struct Cluster {
     pub now_ms: u64,
+    /// Whether packets may be steered once more.
+    pub redirects: bool,
     workers: Vec<Worker>,
 }
 
@@ -124,7 +133,8 @@ impl Cluster {
     }
 
     pub fn with_bounds(site: &Site, bounds: Bounds) -> Self {
-        let limits = Limits { connections: 8192, services: 64, dests: 256, ..Limits::default() };
+        let limits =
+            Limits { connections: bounds.connections, services: 64, dests: 256, ..Limits::default() };
         let snapshot = site.snapshot(None);
         let shared: Vec<_> = (0..site.workers).map(|_| Arc::new(WorkerShared::new(&limits))).collect();
         let worker = |id: u16| {
@@ -141,12 +151,13 @@ impl Cluster {
                     sent: Sent::default(),
                     steered: Vec::new(),
                     learned: Vec::new(),
+                    told: Vec::new(),
                     without_host: Vec::new(),
                     pool: usize::MAX,
                 },
             }
         };
-        Self { now_ms: 1_000, workers: (0..site.workers).map(worker).collect() }
+        Self { now_ms: 1_000, redirects: false, workers: (0..site.workers).map(worker).collect() }
     }
 
     /// A frame comes in on a port, on a queue of this worker.
@@ -233,18 +244,39 @@ impl Cluster {
         self.workers.iter_mut().for_each(|worker| worker.ports.pool = count);
     }
 
-    /// What rings carry arrives, until all is quiet.
+    /// What workers told the sync daemon since the last time.
+    pub fn told(&mut self) -> Vec<Record> {
+        self.workers.iter_mut().flat_map(|worker| std::mem::take(&mut worker.ports.told)).collect()
+    }
+
+    /// The sync daemon hands on what it heard.
+    pub fn import(&mut self, record: &Record) {
+        let (owner, by_port) = owners(self.snapshot(), record);
+        for to in owner.into_iter().chain(by_port) {
+            self.workers[usize::from(to.0)].pipeline.import(self.now_ms, record);
+        }
+    }
+
+    /// How often this became of what was heard.
+    pub fn imported(&self, imported: Imported) -> u64 {
+        self.workers.iter().map(|worker| worker.ports.counters.imported_as(imported)).sum()
+    }
+
+    /// What rings carry arrives, until all is quiet. Packets are steered once; again only where a connection came from another
+    /// director and its replies lead to another worker.
     #[track_caller]
     fn settle(&mut self) -> Sent {
         let mut sent = Sent::default();
-        let mut on_rings = Vec::new();
-        for worker in &mut self.workers {
-            on_rings.append(&mut worker.ports.steered);
-        }
-        for (to, iface, packet) in on_rings {
-            sent.steered += 1;
-            let Worker { pipeline, ports } = &mut self.workers[usize::from(to.0)];
-            pipeline.receive_steered(self.now_ms, iface, packet, ports);
+        for _ in 0..1 + usize::from(self.redirects) {
+            let mut on_rings = Vec::new();
+            for worker in &mut self.workers {
+                on_rings.append(&mut worker.ports.steered);
+            }
+            for (to, iface, packet) in on_rings {
+                sent.steered += 1;
+                let Worker { pipeline, ports } = &mut self.workers[usize::from(to.0)];
+                pipeline.receive_steered(self.now_ms, iface, packet, ports);
+            }
         }
         for from in 0..self.workers.len() {
             for learned in std::mem::take(&mut self.workers[from].ports.learned) {

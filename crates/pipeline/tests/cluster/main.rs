@@ -9,4 +9,5 @@ mod neighbours;
 mod network;
 mod site;
 mod snapshot;
+mod takeover;
 mod workers;

@@ -86,7 +86,10 @@ fn packets_wait_for_the_answer_and_leave_in_order() {
 fn what_waits_is_bounded_for_each_and_for_all() {
     for family in FAMILIES {
         let neighbours = NeighLimits { entries: 64, held_per_entry: 4, held: 6 };
-        let mut cluster = Cluster::with_bounds(&site(1, false), Bounds { neighbours, icmp_per_second: 0 });
+        let mut cluster = Cluster::with_bounds(
+            &site(1, false),
+            Bounds { neighbours, icmp_per_second: 0, ..Bounds::default() },
+        );
         for number in 0..6_u8 {
             cluster.receive(0, WAN, &passing(family, server(family, 1), &[number])).nothing();
         }
@@ -122,7 +125,10 @@ fn a_full_table_refuses_new_neighbours() {
     for family in FAMILIES {
         // Two static ones and one to be learned.
         let neighbours = NeighLimits { entries: 3, held_per_entry: 4, held: 8 };
-        let mut cluster = Cluster::with_bounds(&site(1, false), Bounds { neighbours, icmp_per_second: 0 });
+        let mut cluster = Cluster::with_bounds(
+            &site(1, false),
+            Bounds { neighbours, icmp_per_second: 0, ..Bounds::default() },
+        );
         cluster.receive(0, WAN, &passing(family, server(family, 1), b"")).nothing();
         cluster.receive(0, WAN, &passing(family, server(family, 2), b"")).nothing();
         assert_eq!(cluster.dropped(DropReason::NeighbourTableFull), 1);
@@ -185,7 +191,10 @@ fn senders_of_passing_packets_hear_of_silent_hosts() {
 fn a_flood_to_a_dead_server_is_answered_at_the_limit_and_holds_nobody_up() {
     for family in FAMILIES {
         let neighbours = NeighLimits { entries: 64, held_per_entry: 4, held: 8 };
-        let mut cluster = Cluster::with_bounds(&site(1, false), Bounds { neighbours, icmp_per_second: 2 });
+        let mut cluster = Cluster::with_bounds(
+            &site(1, false),
+            Bounds { neighbours, icmp_per_second: 2, ..Bounds::default() },
+        );
         let flood = passing(family, server(family, 9), b"");
         cluster.receive(0, WAN, &flood).nothing();
         cluster.advance(3_000);

@@ -107,6 +107,8 @@ pub struct Site {
     pub services: Vec<Service>,
     pub settings: Settings,
     pub generation: u64,
+    /// Secret of the steering hash.
+    pub key: [u8; 16],
 }
 
 impl Site {
@@ -131,6 +133,7 @@ impl Site {
             services: Vec::new(),
             settings: Settings::default(),
             generation: 1,
+            key: [9; 16],
         };
         for method in METHODS {
             for family in FAMILIES {
@@ -180,7 +183,7 @@ impl Site {
             net: Net::build(self.net.clone()).expect("a sound network"),
             services: services.expect("services that differ"),
             pools: Pools::build(&[pool]),
-            steering: Steering::new(self.workers, [9; 16], self.nat),
+            steering: Steering::new(self.workers, self.key, self.nat),
             timeouts: Timeouts::default(),
             settings: self.settings,
         })

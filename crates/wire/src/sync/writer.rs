@@ -22,34 +22,35 @@ pub enum PushError {
     BadOption,
 }
 
-/// A message under construction, in a buffer whose length is the limit of its size.
+/// A message under construction, in a buffer, borrowed or its own, whose length is the limit of its size.
 #[derive(Debug)]
-pub struct Writer<'b> {
-    buffer: &'b mut [u8],
+pub struct Writer<B> {
+    buffer: B,
     version: Version,
+    limit: usize,
     len: usize,
     count: usize,
 }
 
-impl<'b> Writer<'b> {
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
     /// An empty message. `None`: the buffer has no room for a header. Of a buffer beyond 65535 bytes the rest stays unused.
-    pub fn new(buffer: &'b mut [u8], version: Version, syncid: u8) -> Option<Self> {
-        let limit = buffer.len().min(usize::from(u16::MAX));
-        let buffer = buffer.get_mut(..limit)?;
+    pub fn new(mut buffer: B, version: Version, syncid: u8) -> Option<Self> {
+        let bytes = buffer.as_mut();
+        let limit = bytes.len().min(usize::from(u16::MAX));
         let len = header_len(version);
-        buffer.get_mut(..len)?.fill(0);
-        put_u8(buffer, 1, syncid);
+        bytes.get_mut(..len)?.fill(0);
+        put_u8(bytes, 1, syncid);
         if version == Version::V1 {
-            put_u8(buffer, 5, V1);
+            put_u8(bytes, 5, V1);
         }
-        let mut writer = Self { buffer, version, len, count: 0 };
+        let mut writer = Self { buffer, version, limit, len, count: 0 };
         writer.write_header();
         Some(writer)
     }
 
     /// The message.
     pub fn bytes(&self) -> &[u8] {
-        self.buffer.get(..self.len).unwrap_or_default()
+        self.buffer.as_ref().get(..self.len).unwrap_or_default()
     }
 
     /// Entries in it.
@@ -65,18 +66,19 @@ impl<'b> Writer<'b> {
     /// Packs an entry behind the others.
     pub fn push(&mut self, entry: &Entry<'_>) -> Result<(), PushError> {
         let len = entry_len(self.version, entry)?;
-        if header_len(self.version) + len > self.buffer.len() {
+        if header_len(self.version) + len > self.limit {
             return Err(PushError::TooLong);
         }
         let start = match self.version {
             Version::V0 => self.len,
             Version::V1 => self.len.next_multiple_of(4),
         };
-        if self.count == MAX_ENTRIES || start + len > self.buffer.len() {
+        if self.count == MAX_ENTRIES || start + len > self.limit {
             return Err(PushError::Full);
         }
-        self.buffer.get_mut(self.len..start).unwrap_or_default().fill(0);
-        let out = self.buffer.get_mut(start..start + len).unwrap_or_default();
+        let buffer = self.buffer.as_mut();
+        buffer.get_mut(self.len..start).unwrap_or_default().fill(0);
+        let out = buffer.get_mut(start..start + len).unwrap_or_default();
         match self.version {
             Version::V0 => write_v0(out, entry),
             Version::V1 => write_v1(out, entry),
@@ -92,8 +94,9 @@ impl<'b> Writer<'b> {
             Version::V0 => 0,
             Version::V1 => 4,
         };
-        put_u16(self.buffer, 2, self.len as u16);
-        put_u8(self.buffer, count_at, self.count as u8);
+        let buffer = self.buffer.as_mut();
+        put_u16(buffer, 2, self.len as u16);
+        put_u8(buffer, count_at, self.count as u8);
     }
 }
 
@@ -102,6 +105,11 @@ const fn header_len(version: Version) -> usize {
         Version::V0 => V0_HEADER_LEN,
         Version::V1 => V1_HEADER_LEN,
     }
+}
+
+/// The length of a message with nothing in it but this entry, in bytes.
+pub fn message_len(version: Version, entry: &Entry<'_>) -> Result<usize, PushError> {
+    Ok(header_len(version) + entry_len(version, entry)?)
 }
 
 /// The length that an entry takes, in bytes.

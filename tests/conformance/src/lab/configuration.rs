@@ -7,6 +7,8 @@ use ipvs::{
     ServiceId, ServiceKey,
 };
 
+use wire::sync::Version;
+
 use super::{Lab, index};
 use crate::Feature;
 use crate::command::{Command, DestWords, Key, ServiceWords, Verb};
@@ -38,6 +40,9 @@ impl Lab {
             Command::Needs(feature) => return Err(Refusal::Needs(*feature)),
             Command::Zero => self.zero(),
             Command::FtpPorts(ports) => self.helpers = Helpers::NONE.with(Helper::Ftp, ports),
+            Command::StartDaemon { role, config } => self.start_daemon(*role, config)?,
+            Command::StopDaemon(role) => self.stop_daemon(*role)?,
+            Command::LinkLocal(addr) => self.daemons.link_local = Some(*addr),
             Command::Mtu { side, mtu } => self.mtu[index(*side).ok_or(Refusal::Impossible)?] = *mtu,
             Command::Setting { name, value } => self.set(name, value)?,
             Command::Clear => {
@@ -94,9 +99,23 @@ impl Lab {
                 }
             }
             // Whether netfilter tracks connections too: there is no netfilter.
-            "conntrack" => {}
+            "conntrack" => settings.sync.conntrack = number()? != 0,
+            "backup_only" => settings.backup_only = number()? != 0,
+            "sync_persist_mode" => settings.sync.persist_mode = number()? != 0,
+            "sync_ports" => self.daemons.tuning.ports = number()? as u16,
+            "sync_qlen_max" => self.daemons.tuning.queue_max = number()? as u32,
+            "sync_refresh_period" => settings.sync.refresh_ms = 1000 * number()?,
+            "sync_retries" => settings.sync.retries = number()? as u8,
+            "sync_sock_size" => {}
+            "sync_threshold" => {
+                let (threshold, period) = value.trim_matches('"').split_once(' ').ok_or(Feature::Sysctl)?;
+                let number = |word: &str| word.parse().map_err(|_| Feature::Sysctl);
+                (settings.sync.threshold, settings.sync.period) = (number(threshold)?, number(period)?);
+            }
+            "sync_version" => {
+                settings.sync.version = if number()? == 0 { Version::V0 } else { Version::V1 };
+            }
             "expire_quiescent_template" => return Err(Feature::Persistence),
-            name if name.starts_with("sync_") => return Err(Feature::Sync),
             _ => return Err(Feature::Sysctl),
         }
         self.publish();

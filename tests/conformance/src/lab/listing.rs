@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use ipvs::{ConnView, Dest, DestId, Method, Service, ServiceId, ServiceKey, TrafficStats};
+use ipvs::{ConnFlags, ConnView, Dest, DestId, Method, Service, ServiceId, ServiceKey, TrafficStats};
 
 use super::Lab;
 use crate::command::{Listing, ServiceWords};
@@ -120,6 +120,13 @@ pub(super) fn connection(view: &ConnView) -> (String, u64) {
         view.state.into(),
     ];
     (row.join(" "), view.expires_in_ms / 1000)
+}
+
+/// A row of `/proc/net/ip_vs_conn_sync`, and seconds left.
+pub(super) fn connection_with_origin(view: &ConnView) -> (String, u64) {
+    let (row, seconds) = connection(view);
+    let origin = if view.flags.has(ConnFlags::SYNC) { "SYNC" } else { "LOCAL" };
+    (format!("{row} {origin}"), seconds)
 }
 
 fn shown_key(key: &ServiceKey) -> String {

@@ -113,14 +113,14 @@ impl Case<'_> {
 }
 
 /// A connection in a thread of the client: ten rounds for each question.
-struct Connection {
+pub(super) struct Connection {
     ask: mpsc::Sender<&'static str>,
     answers: mpsc::Receiver<Result<String>>,
     thread: JoinHandle<Result<()>>,
 }
 
 impl Connection {
-    fn open(topology: &Topology, target: SocketAddr) -> Self {
+    pub(super) fn open(topology: &Topology, target: SocketAddr) -> Self {
         let (ask, asked) = mpsc::channel::<&'static str>();
         let (answer, answers) = mpsc::channel::<Result<String>>();
         let thread = topology.client.thread(move || {
@@ -148,7 +148,7 @@ impl Connection {
         self.answers.recv().map_err(|_| Error::new("the connection has ended"))?
     }
 
-    fn round(&self, when: &'static str) -> Result<String> {
+    pub(super) fn round(&self, when: &'static str) -> Result<String> {
         self.ask(when)?;
         self.answer()
     }
@@ -162,7 +162,7 @@ impl Connection {
         }
     }
 
-    fn close(self) -> Result<()> {
+    pub(super) fn close(self) -> Result<()> {
         drop(self.ask);
         self.thread.join().map_err(|_| Error::new("the connection's thread panicked"))?
     }

@@ -19,6 +19,7 @@ mod ping;
 mod pmtu;
 mod shared;
 mod stop;
+mod sync;
 mod tap;
 mod tunnels;
 mod udp;
@@ -92,5 +93,10 @@ pub(crate) const ALL: &[Suite] = &[
         run: conformance::run,
     },
     Suite { name: "shared", what: "rvsd linked to DPDK's shared libraries", run: shared::run },
+    Suite {
+        name: "sync",
+        what: "two directors: when one dies the other goes on with its connections",
+        run: sync::run,
+    },
     Suite { name: "stop", what: "SIGTERM leaves nothing behind", run: stop::run },
 ];
