@@ -27,9 +27,9 @@ pub use names::{
 };
 pub use reply::{
     AddressOrigin, AddressRole, AddressView, Applied, Change, ChangeKind, ConfigText, ConnCount, ConnFlags,
-    ConnView, DestView, DropView, HostCounters, LinkState, NeighbourState, NeighbourView, PacketCounters,
-    PoolView, PortView, Rates, Reply, RouteOrigin, RouteView, ServiceView, SysctlView, TotalView, Traffic,
-    WorkerView,
+    ConnView, Defence, DestView, DropView, HostCounters, LinkState, NeighbourState, NeighbourView,
+    PacketCounters, PoolView, PortView, Rates, Reply, RouteOrigin, RouteView, ServiceView, SysctlView,
+    TotalView, Traffic, WorkerView,
 };
 pub use request::{ConnFilter, Request, SysctlSetting};
 pub use spec::{

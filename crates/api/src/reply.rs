@@ -385,6 +385,22 @@ pub struct WorkerView {
     pub connections_limit: u64,
     /// Now, entries known.
     pub neighbours: u64,
+    /// What is done against floods, now.
+    #[serde(default)]
+    pub defence: Defence,
+}
+
+/// Which defences of a worker are on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Defence {
+    /// Less of the connection table is free than `amemthresh` asks for.
+    pub short: bool,
+    /// Connections that look abandoned are dropped.
+    pub drop_entry: bool,
+    /// Of so many packets that would begin a connection one is dropped; 0: none is.
+    pub drop_packet: u32,
+    /// TCP connections are established only by a whole handshake.
+    pub secure_tcp: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

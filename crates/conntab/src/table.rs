@@ -39,6 +39,13 @@ pub enum InsertError {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor(u32);
 
+impl Cursor {
+    /// The place with this number; a scan from beyond the last place finds nothing.
+    pub fn at(place: usize) -> Cursor {
+        Cursor(u32::try_from(place).unwrap_or(u32::MAX))
+    }
+}
+
 /// Counters and gauges of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -272,7 +279,7 @@ impl<E: Entry> ConnTable<E> {
     /// The next `budget` slots, at least one, and what comes after them.
     fn slice(&self, Cursor(from): Cursor, budget: usize) -> (std::ops::Range<u32>, Option<Cursor>) {
         let end = (from as usize).saturating_add(budget.max(1)).min(self.capacity()) as u32;
-        (from..end, ((end as usize) < self.capacity()).then_some(Cursor(end)))
+        (from.min(end)..end, ((end as usize) < self.capacity()).then_some(Cursor(end)))
     }
 }
 

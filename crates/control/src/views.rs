@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use api::{
-    AddressOrigin, AddressRole, AddressSpec, AddressView, Cidr, DestView, DropView, HostCounters, Method,
-    NeighbourView, PoolView, PortView, RouteOrigin, RouteView, ServiceKey, ServiceView, Sysctl, SysctlView,
-    Sysctls, WorkerView,
+    AddressOrigin, AddressRole, AddressSpec, AddressView, Cidr, Defence, DestView, DropView, HostCounters,
+    Method, NeighbourView, PoolView, PortView, RouteOrigin, RouteView, ServiceKey, ServiceView, Sysctl,
+    SysctlView, Sysctls, WorkerView,
 };
 use inet::DropReason;
 use ipvs::shared::total_load;
-use ipvs::{DestId, Snapshot, WorkerShared};
+use ipvs::{DefenceLevel, DestId, Snapshot, WorkerShared};
 
 use crate::config::check::{PoolChoice, pool_of};
 use crate::config::{Config, Service, route_prefix};
@@ -168,8 +168,18 @@ pub fn workers(
         connections: shared.get(id).map_or(0, |worker| worker.connections().into()),
         connections_limit: limit,
         neighbours: w.neighbours,
+        defence: shared.get(id).map(|worker| defence(worker.defence())).unwrap_or_default(),
     };
     samples.into_iter().enumerate().map(view).collect()
+}
+
+fn defence(level: DefenceLevel) -> Defence {
+    Defence {
+        short: level.short,
+        drop_entry: level.drop_entry,
+        drop_packet: level.drop_rate,
+        secure_tcp: level.secure_tcp,
+    }
 }
 
 pub fn ports(config: &Config, samples: Vec<PortSample>) -> Vec<PortView> {

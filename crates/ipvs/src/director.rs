@@ -7,6 +7,7 @@ use inet::{PathMtu, PmtuCache};
 
 use crate::app::session::Sessions;
 use crate::connection::Tables;
+use crate::defence::{Defences, Search};
 use crate::side::SideTable;
 use crate::sync::SyncMemory;
 use crate::{DestId, Limits, Rng, Schedulers, ServiceTable, Snapshot, WorkerId, WorkerShared};
@@ -38,11 +39,15 @@ pub(crate) struct Core {
     pub(crate) news: Option<PathMtu>,
     pub(crate) rng: Rng,
     /// Connections that this worker may have, both families together.
-    capacity: usize,
+    pub(crate) capacity: usize,
     /// Identification of the next IPv4 packet made here.
     ip_id: u16,
     /// A search for connections whose destination is gone, if one is on.
     pub(crate) sweep: Option<Cursor>,
+    /// What is done against floods.
+    pub(crate) defences: Defences,
+    /// The search for connections to drop that goes with it.
+    pub(crate) search: Search,
 }
 
 /// Where a walk over all connections is: IPv4 first. The default is the beginning.
@@ -98,6 +103,8 @@ impl Director {
             shared,
             capacity,
             sweep: None,
+            defences: Defences::default(),
+            search: Search::default(),
         };
         Ok(Self { snapshot, core })
     }
@@ -108,6 +115,7 @@ impl Director {
             self.core.sweep = Some(Cursor::default());
         }
         self.core.schedulers.apply(&self.snapshot.services, &snapshot.services);
+        self.core.defences.settings_changed();
         std::mem::replace(&mut self.snapshot, snapshot)
     }
 

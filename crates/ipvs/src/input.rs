@@ -15,7 +15,7 @@ use crate::protocol::sctp::SctpState;
 use crate::protocol::tcp::TcpState;
 use crate::protocol::{self, Ports, Protocol};
 use crate::sync::{configured_dest, unknown_dest};
-use crate::{ConnFlags, Defence, Dest, Method, Settings, Verdict};
+use crate::{ConnFlags, Dest, Method, Settings, Verdict};
 
 /// How long another worker's replies are handed on without one: as long as an idle TCP connection lives.
 const REDIRECT_MS: u64 = 900_000;
@@ -88,7 +88,7 @@ impl Core {
         direction: Direction,
         info: &PacketInfo,
     ) -> Option<Connection<K>> {
-        let secure = self.secure_tcp(&context.snapshot.settings);
+        let secure = self.defences.level().secure_tcp;
         let table = K::table_mut(&mut self.tables);
         let conn = table.get_mut(id)?;
         let protocol = conn.protocol();
@@ -122,11 +122,6 @@ impl Core {
             self.assure::<K>(&conn);
         }
         Some(conn)
-    }
-
-    /// Whether TCP connections go by the stricter states.
-    fn secure_tcp(&self, settings: &Settings) -> bool {
-        settings.secure_tcp == Defence::Always
     }
 }
 

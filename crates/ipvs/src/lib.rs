@@ -11,6 +11,7 @@
 pub mod app;
 mod connection;
 mod control;
+mod defence;
 mod director;
 #[cfg_attr(not(test), expect(dead_code, reason = "persistence comes first"))]
 mod engine;
@@ -45,6 +46,7 @@ use conntab::siphash;
 
 pub use app::{HELPER_PORTS_MAX, Helper, Helpers};
 pub use conntab::BuildError;
+pub use defence::DefenceLevel;
 pub use director::{Cursor, Director};
 pub use flags::ConnFlags;
 pub use limits::Limits;

@@ -32,7 +32,8 @@ impl Director {
             core.sweep = core
                 .sweep_where(cursor, budget, |dest| dest.is_configured() && services.dest(dest).is_none());
         }
-        core.publish_len();
+        self.defend(now_ms);
+        self.core.publish_len();
     }
 
     /// Drops the connections in the next `budget` places of the tables. `None` when all are gone, else where to go on.
@@ -112,7 +113,6 @@ impl Core {
 
     /// Ends a connection as [`remove`](Self::remove) does, and with it those that controlled it and now control nothing
     /// more, but for templates that are assured [ip_vs_conn_del].
-    #[cfg_attr(not(test), expect(dead_code, reason = "helpers come next"))]
     pub(crate) fn remove_chain<K: FlowKey>(&mut self, id: ConnId) {
         let mut next = Some(id);
         while let Some(id) = next {

@@ -45,6 +45,9 @@ impl Core {
         let Some(service) = context.snapshot.services.find(protocol, key.dst().into(), key.dport()) else {
             return Verdict::Accept;
         };
+        if self.defences.drops_packet() {
+            return Verdict::Drop(DropReason::DefenceDrop);
+        }
         let request = scheduler::Request {
             now_ms: context.now_ms,
             flow: scheduler::Flow {

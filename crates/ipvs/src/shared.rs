@@ -7,7 +7,7 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
-use crate::{DestId, Limits, ServiceId};
+use crate::{DefenceLevel, DestId, Limits, ServiceId};
 
 /// Connections and traffic at one moment. Bytes are those of the IP packet, headers included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -170,6 +170,7 @@ pub struct WorkerShared {
     pub total: Traffic,
     connections: AtomicU32,
     third_hosts: AtomicU64,
+    defence: AtomicU64,
 }
 
 impl WorkerShared {
@@ -181,6 +182,7 @@ impl WorkerShared {
             total: Traffic::default(),
             connections: AtomicU32::new(0),
             third_hosts: AtomicU64::new(0),
+            defence: AtomicU64::new(0),
         }
     }
 
@@ -207,6 +209,16 @@ impl WorkerShared {
     /// Connections in this worker's table.
     pub fn connections(&self) -> u32 {
         self.connections.load(Relaxed)
+    }
+
+    /// Which defences are on at this worker.
+    pub fn defence(&self) -> DefenceLevel {
+        DefenceLevel::from_bits(self.defence.load(Relaxed))
+    }
+
+    /// Says which defences are on. For the owning worker only.
+    pub fn set_defence(&self, level: DefenceLevel) {
+        self.defence.store(level.to_bits(), Relaxed);
     }
 
     /// Says how many connections are in the table. For the owning worker only.

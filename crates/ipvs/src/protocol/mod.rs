@@ -81,6 +81,17 @@ impl Ports {
     }
 }
 
+/// Whether a connection looks as if nobody would come back to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Abandoned {
+    /// It is half open.
+    Yes,
+    /// If it has long been idle, and few packets have come.
+    Perhaps,
+    /// It is closing, or will end soon by itself.
+    No,
+}
+
 /// How long a connection lives that has seen no transition yet, in milliseconds.
 pub const NEW_TIMEOUT_MS: u64 = 3_000;
 
@@ -166,6 +177,25 @@ impl Protocol {
             Self::Tcp => tcp::is_active(state.into()),
             Self::Sctp => sctp::is_active(state.into()),
             Self::Udp | Self::Ah | Self::Esp => false,
+        }
+    }
+
+    /// Whether a connection in this state may go when room is needed [ip_vs_random_dropentry].
+    pub fn abandoned(self, state: State) -> Abandoned {
+        use sctp::SctpState;
+        use tcp::TcpState;
+        match self {
+            Self::Tcp => match TcpState::from(state) {
+                TcpState::SynRecv | TcpState::SynAck => Abandoned::Yes,
+                TcpState::Established => Abandoned::Perhaps,
+                _ => Abandoned::No,
+            },
+            Self::Sctp => match SctpState::from(state) {
+                SctpState::Init1 | SctpState::Init => Abandoned::Yes,
+                SctpState::Established => Abandoned::Perhaps,
+                _ => Abandoned::No,
+            },
+            Self::Udp | Self::Ah | Self::Esp => Abandoned::Perhaps,
         }
     }
 

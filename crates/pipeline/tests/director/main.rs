@@ -1,5 +1,6 @@
 //! What no recording of Linux shows: FULLNAT, tunnels whose path narrows, limits, and packets that make no sense.
 
+mod defence;
 mod fullnat;
 
 mod limits;

@@ -1,8 +1,8 @@
 //! Workers, ports, drops, and all together.
 
-use api::{DropView, LinkState, PacketCounters, PortView, TotalView, WorkerView};
+use api::{Defence, DropView, LinkState, PacketCounters, PortView, TotalView, WorkerView};
 
-use super::or_none;
+use super::{NONE, or_none};
 use crate::table::{Table, pairs};
 
 /// `worker list`.
@@ -16,6 +16,7 @@ pub fn workers(workers: &[WorkerView]) -> String {
         ">Neighbours",
         ">Generation",
         ">Loop turns",
+        "Defence",
     ]);
     for worker in workers {
         table.row([
@@ -27,9 +28,22 @@ pub fn workers(workers: &[WorkerView]) -> String {
             worker.neighbours.to_string(),
             worker.generation.to_string(),
             worker.loop_turns.to_string(),
+            defence(&worker.defence),
         ]);
     }
     table.take()
+}
+
+/// Which defences are on, by the names of their settings.
+fn defence(defence: &Defence) -> String {
+    let Defence { short: _, drop_entry, drop_packet, secure_tcp } = *defence;
+    let on = [
+        drop_entry.then(|| "drop_entry".to_owned()),
+        (drop_packet > 0).then(|| format!("drop_packet 1/{drop_packet}")),
+        secure_tcp.then(|| "secure_tcp".to_owned()),
+    ];
+    let on: Vec<String> = on.into_iter().flatten().collect();
+    if on.is_empty() { NONE.to_owned() } else { on.join(", ") }
 }
 
 /// `stats workers`: what came, what went, and the sum of several workers.

@@ -212,7 +212,7 @@ fn connections_come_in_pieces() {
 const WORKERS: &str = concat!(
     r#"{"workers":[{"id":0,"cpu":2,"generation":7,"packets":{"rx":1000,"from_host":5,"from_ring":10,"generated":3,"cloned":1,"split":0,"#,
     r#""tx":990,"to_host":6,"to_ring":12,"dropped":4,"consumed":7,"merged":0,"held":0},"#,
-    r#""busy_percent":12.5,"loop_turns":123456,"connections":50,"connections_limit":500000,"neighbours":4},"#,
+    r#""busy_percent":12.5,"loop_turns":123456,"connections":50,"connections_limit":500000,"neighbours":4,"defence":{"short":false,"drop_entry":true,"drop_packet":10,"secure_tcp":false}},"#,
     r#"{"id":1,"cpu":null,"generation":7,"packets":{"rx":0,"from_host":0,"from_ring":12,"generated":0,"cloned":0,"split":0,"#,
     r#""tx":2,"to_host":0,"to_ring":10,"dropped":0,"consumed":0,"merged":0,"held":0},"#,
     r#""busy_percent":0.0,"loop_turns":99,"connections":0,"connections_limit":500000,"neighbours":4}]}"#
@@ -224,9 +224,9 @@ fn workers() {
         WORKERS,
         View::Usual,
         "\
-Worker  CPU  Busy %  Connections   Limit  Neighbours  Generation  Loop turns
-     0    2    12.5           50  500000           4           7      123456
-     1    -     0.0            0  500000           4           7          99
+Worker  CPU  Busy %  Connections   Limit  Neighbours  Generation  Loop turns  Defence
+     0    2    12.5           50  500000           4           7      123456  drop_entry, drop_packet 1/10
+     1    -     0.0            0  500000           4           7          99  -
 ",
     );
     check(WORKERS, View::Counters, "\
