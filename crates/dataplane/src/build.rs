@@ -48,16 +48,29 @@ fn tap_device(port: usize) -> String {
     format!("net_tap_host{port}")
 }
 
-pub(crate) fn make_pool(eal: &'static Eal, config: &PlaneConfig) -> Result<Mempool, PlaneError> {
+/// Where packet buffers come from.
+pub(crate) struct Pools {
+    /// For what arrives, and what is made.
+    pub(crate) usual: Mempool,
+    /// For datagrams that are gathered from fragments. Few and large; no thread keeps any at hand.
+    pub(crate) large: Mempool,
+}
+
+pub(crate) fn make_pools(eal: &'static Eal, config: &PlaneConfig) -> Result<Pools, PlaneError> {
     let largest = config.ports.iter().map(|port| port.mtu).max().unwrap_or(1500);
     let room = Mempool::DATA_ROOM.max(largest.saturating_add(LINK_OVERHEAD).next_multiple_of(64));
     let cache = POOL_CACHE.min(config.mbufs / 2);
-    Mempool::new(eal, "rvs", config.mbufs, cache, room, None).map_err(|error| PlaneError::Buffers {
-        count: config.mbufs,
-        needed_mib: pool_mib(eal.memory_mode(), config.mbufs, room),
-        memory_mib: config.eal.memory_mib,
-        error,
-    })
+    let make = |name, count, cache, room| {
+        Mempool::new(eal, name, count, cache, room, None).map_err(|error| PlaneError::Buffers {
+            count,
+            needed_mib: pool_mib(eal.memory_mode(), count, room),
+            memory_mib: config.eal.memory_mib,
+            error,
+        })
+    };
+    let usual = make("rvs", config.mbufs, cache, room)?;
+    let large = make("rvs-large", config.large_mbufs, 0, Mempool::MOST_DATA_ROOM)?;
+    Ok(Pools { usual, large })
 }
 
 /// What a pool takes: each buffer its data, headroom, mbuf and the pool's own header. DPDK lets none cross a border
@@ -134,7 +147,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) eal: &'static Eal,
     pub(crate) ports: &'a [Port],
     pub(crate) taps: &'a [Option<Port>],
-    pub(crate) pool: &'a Mempool,
+    pub(crate) pools: &'a Pools,
     pub(crate) clock: Clock,
     pub(crate) mailboxes: &'a [Arc<Mailbox>],
     pub(crate) counters: &'a [Arc<Counters>],
@@ -232,7 +245,8 @@ impl Parts<'_> {
             workers: rings.out,
             host: rings.to_host,
             exceptions: self.taps.iter().map(Option::is_some).collect(),
-            pool: self.pool.clone(),
+            pool: self.pools.usual.clone(),
+            large: self.pools.large.clone(),
             mailboxes: self.mailboxes.to_vec(),
             records: sync.records,
             counters: Arc::clone(&counters),
@@ -260,6 +274,7 @@ impl Parts<'_> {
                 .map_err(|error| PlaneError::Table { worker: id.0, error })?;
         let limits = PipelineLimits {
             neighbours: self.config.neighbours,
+            reassembly: self.config.reassembly,
             icmp_per_second: self.config.icmp_per_second,
         };
         Ok(Pipeline::new(id, director, limits, Arc::clone(&self.counters[usize::from(id.0)]), seed))

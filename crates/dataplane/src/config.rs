@@ -1,7 +1,7 @@
 //! What the data plane is started with: fixed until it stops.
 
 use dpdk::EalConfig;
-use inet::NeighLimits;
+use inet::{NeighLimits, ReassemblyLimits};
 use ipvs::Limits;
 use wire::MacAddr;
 
@@ -45,6 +45,10 @@ pub struct PlaneConfig {
     pub limits: Limits,
     /// Bounds of each worker's neighbour table.
     pub neighbours: NeighLimits,
+    /// Bounds of the fragments that each worker holds.
+    pub reassembly: ReassemblyLimits,
+    /// Buffers for datagrams gathered from fragments, of all workers together.
+    pub large_mbufs: u32,
     /// ICMP errors a worker may send each second; 0: no limit.
     pub icmp_per_second: u32,
     /// Packet buffers of all ports and workers together.

@@ -9,7 +9,7 @@ use dpdk::{Burst, Mbuf, Mempool, Producer, TxQueue};
 use inet::{DropReason, IfaceId, News, PortIndex};
 use ipvs::WorkerId;
 use ipvs::sync::Record;
-use pipeline::{Counters, Ports};
+use pipeline::{Counters, Ports, Steered};
 use rtrb::Producer as Tail;
 use wire::PacketBuf;
 
@@ -61,6 +61,7 @@ pub(crate) struct Outbox {
     /// Which ports the host's kernel has a TAP on.
     exceptions: Vec<bool>,
     pool: Mempool,
+    large: Mempool,
     /// By worker; its own is never used.
     mailboxes: Vec<Arc<Mailbox>>,
     own: WorkerId,
@@ -77,6 +78,8 @@ pub(crate) struct Parts {
     pub(crate) host: Option<Producer>,
     pub(crate) exceptions: Vec<bool>,
     pub(crate) pool: Mempool,
+    /// Of buffers for gathered datagrams.
+    pub(crate) large: Mempool,
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
     pub(crate) records: Tail<Record>,
     pub(crate) counters: Arc<Counters>,
@@ -91,6 +94,7 @@ impl Outbox {
             host: parts.host.map(RingLane::new),
             exceptions: parts.exceptions,
             pool: parts.pool,
+            large: parts.large,
             mailboxes: parts.mailboxes,
             own: parts.own,
             records: parts.records,
@@ -146,7 +150,10 @@ impl Outbox {
         let Some(Some(lane)) = self.workers.get_mut(index) else {
             return self.counters.discard(DropReason::SteerRingFull);
         };
-        packet.set_mark(why.mark());
+        let Ok(mark) = why.mark(&mut packet) else {
+            return self.counters.discard(DropReason::NoHeadroom);
+        };
+        packet.set_mark(mark);
         let _ = lane.waiting.push(packet);
         if lane.waiting.is_full() {
             self.flush_worker(index);
@@ -157,6 +164,10 @@ impl Outbox {
 impl Ports<Mbuf> for Outbox {
     fn alloc(&mut self) -> Option<Mbuf> {
         self.pool.alloc()
+    }
+
+    fn alloc_large(&mut self) -> Option<Mbuf> {
+        self.large.alloc()
     }
 
     fn tx(&mut self, port: PortIndex, packet: Mbuf) {
@@ -186,8 +197,8 @@ impl Ports<Mbuf> for Outbox {
         }
     }
 
-    fn steer(&mut self, worker: WorkerId, iface: IfaceId, packet: Mbuf) {
-        self.hand_over(worker, Handover::Flow(iface), packet);
+    fn steer(&mut self, worker: WorkerId, iface: IfaceId, why: Steered, packet: Mbuf) {
+        self.hand_over(worker, Handover::Steered(iface, why), packet);
     }
 
     fn broadcast(&mut self, news: News) {

@@ -8,13 +8,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
-use dpdk::{Clock, Eal, Link, Mempool, Port, PortStats};
+use dpdk::{Clock, Eal, Link, Port, PortStats};
 use inet::{IfaceId, NeighbourView};
 use ipvs::{Cursor, ServiceId, Snapshot, WorkerId, WorkerShared};
 use pipeline::Counters;
 use wire::MacAddr;
 
-use crate::build::{self, Parts};
+use crate::build::{self, Parts, Pools};
 use crate::config::PlaneConfig;
 use crate::error::PlaneError;
 use crate::exception::{ExceptionCounters, Phase};
@@ -58,7 +58,7 @@ pub struct Plane {
     eal: &'static Eal,
     ports: Vec<Port>,
     taps: Vec<Option<Port>>,
-    pool: Mempool,
+    pools: Pools,
     clock: Clock,
     mailboxes: Vec<Arc<Mailbox>>,
     counters: Vec<Arc<Counters>>,
@@ -74,15 +74,15 @@ impl Plane {
     pub fn open(config: PlaneConfig) -> Result<Self, PlaneError> {
         build::check_cpus(&config.workers)?;
         let eal = build::start_eal(&config)?;
-        let pool = build::make_pool(eal, &config)?;
-        let ports = build::open_ports(eal, &config, &pool)?;
-        let taps = build::open_taps(eal, &config, &ports, &pool)?;
+        let pools = build::make_pools(eal, &config)?;
+        let ports = build::open_ports(eal, &config, &pools.usual)?;
+        let taps = build::open_taps(eal, &config, &ports, &pools.usual)?;
         let workers = config.workers.len();
         Ok(Self {
             eal,
             ports,
             taps,
-            pool,
+            pools,
             clock: Clock::calibrate(),
             mailboxes: (0..workers).map(|_| Mailbox::new()).collect(),
             counters: (0..workers).map(|_| Arc::default()).collect(),
@@ -108,7 +108,7 @@ impl Plane {
             eal: self.eal,
             ports: &self.ports,
             taps: &self.taps,
-            pool: &self.pool,
+            pools: &self.pools,
             clock: self.clock,
             mailboxes: &self.mailboxes,
             counters: &self.counters,
@@ -207,7 +207,12 @@ impl Plane {
 
     /// What DPDK's memory is, in words for a log.
     pub fn memory(&self) -> String {
-        format!("{:?}, {} packet buffers", self.eal.memory_mode(), self.config.mbufs)
+        format!(
+            "{:?}, {} packet buffers, {} large ones",
+            self.eal.memory_mode(),
+            self.config.mbufs,
+            self.config.large_mbufs
+        )
     }
 
     /// The thread that panicked first, if one did.

@@ -97,10 +97,10 @@ impl Worker {
         let mut packets = 0;
         for ring in &mut self.fellows {
             packets += ring.pop_burst(burst);
-            for packet in burst.drain() {
-                match Handover::from_mark(packet.mark()) {
-                    Handover::Flow(iface) => {
-                        self.pipeline.receive_steered(now_ms, iface, packet, &mut self.outbox)
+            for mut packet in burst.drain() {
+                match Handover::read(packet.mark(), &mut packet) {
+                    Handover::Steered(iface, why) => {
+                        self.pipeline.receive_steered(now_ms, iface, why, packet, &mut self.outbox)
                     }
                     Handover::Transmit(port) => {
                         self.counters.from_ring.add(1);

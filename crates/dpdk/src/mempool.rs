@@ -48,6 +48,9 @@ impl Mempool {
     /// Room for a frame of the usual size: what most drivers expect, and enough for an MTU of 2022.
     pub const DATA_ROOM: u16 = 2048;
 
+    /// The most: a buffer's length has 16 bits.
+    pub const MOST_DATA_ROOM: u16 = u16::MAX - HEADROOM as u16;
+
     /// Makes a pool of `count` mbufs (one less than a power of two wastes no memory), each with [`HEADROOM`] and
     /// `data_room` bytes behind it. Every registered thread keeps up to `cache` of them at hand (0 to 512, at most
     /// two thirds of `count`). `socket` is the NUMA node, `None` for any. The name must be unique in the process.
@@ -61,7 +64,7 @@ impl Mempool {
     ) -> Result<Self, MempoolError> {
         let c_name = c_name(name, sys::RVS_MEMPOOL_NAMESIZE)?;
         let max_cache = sys::RTE_MEMPOOL_CACHE_MAX_SIZE.min((u64::from(count) * 2 / 3) as u32);
-        let max_room = u32::from(u16::MAX) - HEADROOM as u32;
+        let max_room = u32::from(Self::MOST_DATA_ROOM);
         for (option, value, min, max) in [
             ("count", count, 1, u32::MAX - 1),
             ("cache", cache, 0, max_cache),

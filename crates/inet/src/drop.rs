@@ -72,12 +72,12 @@ drop_reasons! {
     IcmpInvalid, "icmp_invalid", "An ICMP message that is cut off or quotes no packet.";
     TunnelError, "tunnel_error", "An ICMP error about a tunnel packet of ours, told on as one about the packet inside.";
     IcmpRateLimited, "icmp_rate_limited", "An ICMP error of ours that the rate limit suppressed.";
-    Fragment, "fragment", "A fragment to a service or from a masquerade destination: fragments are not gathered.";
     FragmentInvalid, "fragment_invalid", "A fragment that no datagram can have, or of a datagram whose fragments contradict each other.";
     FragmentOverlap, "fragment_overlap", "Of a datagram whose fragments overlap.";
     FragmentDuplicate, "fragment_duplicate", "A fragment that had come before.";
     FragmentTableFull, "fragment_table_full", "Too many fragments wait: in all, of one sender or of one datagram.";
     FragmentTimeout, "fragment_timeout", "The other fragments of the datagram did not come in time.";
+    DatagramTooLong, "datagram_too_long", "The fragments make a datagram that is longer than the largest buffer.";
     NoHeadroom, "no_headroom", "No room in the buffer for the headers to be added.";
     SctpNoChunk, "sctp_no_chunk", "An SCTP packet of no connection that ends before its first chunk.";
     TcpBadChecksum, "tcp_bad_checksum", "A damaged segment of a connection with a helper, which reads and rewrites only what is whole.";
@@ -98,6 +98,7 @@ drop_reasons! {
     HostPortAbsent, "host_port_absent", "For the host's kernel, but the port has no exception interface.";
     HostToOwn, "host_to_own", "From the host's kernel to an address of rvs: the host cannot be a client of its own services.";
     NoMbuf, "no_mbuf", "No packet buffer was free.";
+    NoLargeMbuf, "no_large_mbuf", "No large buffer was free for a datagram gathered from fragments.";
     Shutdown, "shutdown", "Held or queued when the worker stopped.";
 }
 

@@ -1,7 +1,7 @@
 //! Splitting packets that are larger than the outgoing MTU: IPv4 that may be fragmented on its way (RFC 791 sections 2.3
 //! and 3.2), and IPv6 where it is made (RFC 8200 section 4.5).
 //!
-//! Fragments leave in order; the last one is the packet's own buffer. Invariant: their payloads, by offset, are the
+//! Fragments leave in order, each in a buffer of its own: the packet's may be a large one of few. Invariant: their payloads, by offset, are the
 //! packet's payload. IPv6 is never fragmented on the way: its sender is told instead. But a tunnel's entry is the source
 //! of its packets, and has to fragment what must go through (RFC 2473 section 7).
 
@@ -116,24 +116,20 @@ fn split<B: PacketBuf>(
 
     // Only the last may have a length that is no multiple of eight.
     let before_last = (payload_len - most).div_ceil(room);
-    for index in 0..before_last {
+    for index in 0..=before_last {
         let Some(mut piece) = alloc() else { return Err((packet, DropReason::NoMbuf)) };
         let start = index * room;
-        let header = head.next(start, room, true);
-        if piece.append(header.len() + room).is_err() {
+        let more = index < before_last;
+        let len = if more { room } else { payload_len - start };
+        let header = head.next(start, len, more);
+        if piece.append(header.len() + len).is_err() {
             return Err((packet, DropReason::NoMbuf));
         }
         let (piece_head, piece_payload) = piece.bytes_mut().split_at_mut(header.len());
         piece_head.copy_from_slice(header);
-        piece_payload.copy_from_slice(&packet.bytes()[payload_at + start..][..room]);
+        piece_payload.copy_from_slice(&packet.bytes()[payload_at + start..][..len]);
         emit(piece);
     }
-    let start = before_last * room;
-    let header = head.next(start, payload_len - start, false);
-    // A header longer than the packet's has its room where the payload was that has left.
-    packet.adj(payload_at + start - header.len());
-    packet.bytes_mut()[..header.len()].copy_from_slice(header);
-    emit(packet);
     Ok(before_last + 1)
 }
 

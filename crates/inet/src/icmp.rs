@@ -74,7 +74,7 @@ impl IcmpError {
 /// Turns a packet into the ICMP error about itself, addressed to its source, in place.
 ///
 /// `info` is that of the packet as it lies in `buf`. `source` is the error's source; none: the address that the packet
-/// was sent to if it is ours, else the one that packets of ours to its sender carry. `id` is the IPv4 id.
+/// was sent to if it is ours, else the one that packets of ours to its sender carry, which is the sender's own if that is us. `id` is the IPv4 id.
 ///
 /// None, and the packet as it was, if no error may be sent about it, no source can be found, or the buffer has no room.
 /// Afterwards the packet is whole but for its hardware addresses, which are the old ones swapped: route it and send it.
@@ -91,7 +91,10 @@ pub fn error<B: PacketBuf>(
         return None;
     }
     let (from, to) = (info.dst(frame), info.src(frame));
-    let source = source.or_else(|| if net.own(from).is_some() { Some(from) } else { net.source_to(to) })?;
+    let source = source.or_else(|| {
+        let own = [from, to].into_iter().find(|addr| net.own(*addr).is_some());
+        own.or_else(|| net.source_to(to))
+    })?;
     let head = Head::new(source, to, ipv4::tos(info.ip(frame)), id)?;
     let (to_mac, from_mac) = (ether::src(frame), ether::dst(frame));
     let l4 = ether::HEADER_LEN + head.len();

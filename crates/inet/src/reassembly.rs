@@ -11,8 +11,9 @@
 //! * A fragment whose bytes are all there, among fragments that came in order, is a duplicate: it is dropped, the
 //!   datagram goes on. Any other overlap costs the whole datagram (RFC 5722, and for IPv4 alike).
 //! * A fragment that no datagram can have is dropped ([`DropReason::FragmentInvalid`]): without data, behind 65,535
-//!   bytes, behind the end, with another end. Of IPv4 it costs the datagram as well. IPv6 that is misaligned or lacks
-//!   its upper-layer header is among these; Linux forwards such a fragment as it is.
+//!   bytes, behind the end, with another end, IPv6 without its upper-layer header. Of IPv4 it costs the datagram as
+//!   well.
+//! * IPv6 that is misaligned is not gathered but goes its way as it is, and costs the datagram that it says it is of.
 //! * An atomic fragment (RFC 6946) is no fragment here, and touches none that are held.
 //! * Values of the ECN bits that contradict each other cost the datagram (RFC 3168 section 5.3).
 //! * An IPv4 datagram waits 30 s for its last fragment, one of IPv6 60 s, from its first to arrive on.
@@ -22,28 +23,12 @@
 //! that waits longest makes room (Linux refuses the new one): fragments of one datagram arrive within milliseconds, so
 //! under a flood from forged sources what still waits is not likely to be completed, and what arrives is.
 //!
-//! # Where the pipeline calls it
+//! A gathered datagram is at most as long as one buffer ([`DropReason::DatagramTooLong`]). The buffer of a whole never
+//! leaves: what goes out are copies, so that a few large buffers are enough, however long drivers keep what they send.
 //!
-//! On the receiving core behind `parse` and the link checks, in front of marks, ACL and owner:
-//!
-//! 1. `info.fragment` is `No`: nothing to do. Otherwise [`FragmentKey::of`] names the datagram; its
-//!    [`words`](FragmentKey::words) under the keyed hash of the steering name the worker that gathers. Is that
-//!    another: steer. IPv4 fragments of protocols that IPVS does not gather (AH, ESP, unknown) that are not for an
-//!    address of ours pass as they are.
-//! 2. There [`Reassembly::accept`]. `Whole` goes on as before. `Held` and `Refused` end the packet's way: all buffers
-//!    that are no longer needed come out by `release` (`Merged` counts as merged, the others as dropped); `alloc`,
-//!    counted as generated, takes from a small pool of buffers of 65,535 bytes.
-//! 3. `Done` goes on with its new `info` as a packet that just arrived, once more to its owner, with `cuts.to_bits()`
-//!    beside it.
-//! 4. The MTU check of a transmitter compares `cuts.largest` for IPv6 ("packet too big" tells the sender about its
-//!    fragments); for IPv4 the length of the whole, and only if it must not be fragmented.
-//! 5. Where it leaves: [`refragment`] in place of `fragment`: `Sizes::Largest` for what `ipvs::input` transmits,
-//!    `Sizes::AsCame` for what passes FORWARD, with an identification of the worker's for IPv6. What goes to the host
-//!    is cut the same way.
-//! 6. Each turn [`Reassembly::poll`] with a budget, beside the other timers. `TimedOut` with `time_exceeded` is
-//!    answered with ICMP "time exceeded", code 1, that quotes the packet, before that is dropped.
-//! 7. [`Reassembly::fragments`] is part of what is held; [`Reassembly::clear`] when the worker stops.
+//! `crates/pipeline/src/gather.rs` tells which fragments come here, on which worker, and what becomes of the whole.
 
+mod atomic;
 mod cut;
 mod join;
 mod piece;
@@ -53,11 +38,13 @@ mod tests;
 
 use wire::{Fragment, PacketBuf, PacketInfo};
 
+pub use atomic::{may_be_atomic, take_header_off};
 pub use cut::{Cuts, Leaving, Sizes, refragment};
 pub use piece::FragmentKey;
 
 use crate::drop::DropReason;
-use piece::Piece;
+use crate::iface::IfaceId;
+use piece::{Misfit, Piece};
 use table::{DatagramId, Fit, Table};
 
 /// How long an IPv4 datagram waits (Linux: `ipfrag_time`).
@@ -90,7 +77,7 @@ impl Default for ReassemblyLimits {
 pub struct Joined<B> {
     /// The whole packet, without a fragment header.
     pub packet: B,
-    /// Where its parts lie.
+    /// Where its parts lie, and how large its largest fragment was.
     pub info: PacketInfo,
     /// How it was cut.
     pub cuts: Cuts,
@@ -99,8 +86,8 @@ pub struct Joined<B> {
 /// What became of a packet.
 #[derive(Debug)]
 pub enum Accepted<B> {
-    /// It is no fragment: here it is.
-    Whole(B),
+    /// It is no fragment, or none that can be gathered: here it is.
+    AsItIs(B),
     /// It waits for others.
     Held,
     /// It was the last; the datagram's other buffers were released.
@@ -120,10 +107,19 @@ pub enum Released<B> {
     TimedOut {
         /// The fragment.
         packet: B,
+        /// Where the last of its datagram's fragments had come from.
+        iface: IfaceId,
         /// Whether its sender is to be told, with ICMP "fragment reassembly time exceeded" (RFC 792, RFC 4443 section
         /// 3.3): it is the first fragment of its datagram.
         time_exceeded: bool,
     },
+}
+
+/// What becomes of a fragment that has no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    AsItIs,
+    Drop(DropReason),
 }
 
 /// The fragments that wait at one worker.
@@ -146,30 +142,33 @@ impl<B: PacketBuf> Reassembly<B> {
         Self { table: Table::new(limits.datagrams, limits.fragments, seed), limits }
     }
 
-    /// Takes a packet with its `info`, fragment or not. `now_ms` never goes back. `alloc` is asked for one empty
-    /// buffer, with room for the largest datagram, if the datagram does not fit the first fragment's.
+    /// Takes a packet from an interface with its `info`, fragment or not. `now_ms` never goes back. `alloc` is asked for one
+    /// empty buffer, with room for the largest datagram, if the datagram does not fit the first fragment's.
     pub fn accept(
         &mut self,
         now_ms: u64,
+        iface: IfaceId,
         packet: B,
         info: &PacketInfo,
         alloc: impl FnOnce() -> Option<B>,
         mut release: impl FnMut(Released<B>),
     ) -> Accepted<B> {
         if info.fragment == Fragment::No {
-            return Accepted::Whole(packet);
+            return Accepted::AsItIs(packet);
         }
         let placed = match FragmentKey::of(packet.bytes(), info) {
             Some(key) => self.place(now_ms, key, packet, info, &mut release),
-            None => Err((packet, DropReason::FragmentInvalid)),
+            None => Err((packet, Outcome::Drop(DropReason::FragmentInvalid))),
         };
         let id = match placed {
             Ok(id) => id,
-            Err((packet, reason)) => {
+            Err((packet, Outcome::AsItIs)) => return Accepted::AsItIs(packet),
+            Err((packet, Outcome::Drop(reason))) => {
                 release(Released::Dropped(packet, reason));
                 return Accepted::Refused(reason);
             }
         };
+        self.table.came_from(id, iface);
         if !self.table.get(id).is_whole() {
             return Accepted::Held;
         }
@@ -191,9 +190,10 @@ impl<B: PacketBuf> Reassembly<B> {
             let Some(id) = self.table.oldest(None).filter(|&id| self.table.get(id).due_ms <= now_ms) else {
                 return done;
             };
+            let iface = self.table.get(id).iface;
             while let Some(held) = self.table.pop_first(id) {
                 let time_exceeded = held.piece.start == 0;
-                release(Released::TimedOut { packet: held.packet, time_exceeded });
+                release(Released::TimedOut { packet: held.packet, iface, time_exceeded });
             }
             self.table.close(id);
         }
@@ -230,16 +230,19 @@ impl<B: PacketBuf> Reassembly<B> {
         packet: B,
         info: &PacketInfo,
         release: &mut impl FnMut(Released<B>),
-    ) -> Result<DatagramId, (B, DropReason)> {
+    ) -> Result<DatagramId, (B, Outcome)> {
         let found = self.table.find(&key);
-        let (fit, piece) = match (Piece::read(packet.bytes(), info), found) {
-            (Some(piece), Some(id)) => (self.table.fit(id, &piece), piece),
-            (Some(piece), None) => (Fit::FIRST, piece),
-            (None, _) => return Err((packet, self.invalid(&key, found, release))),
+        let piece = match Piece::read(packet.bytes(), info) {
+            Ok(piece) => piece,
+            Err(Misfit::Impossible) => return Err((packet, self.invalid(&key, found, release))),
+            Err(Misfit::Misaligned) => {
+                self.give_up(found, DropReason::FragmentInvalid, release);
+                return Err((packet, Outcome::AsItIs));
+            }
         };
-        let behind = match fit {
+        let behind = match found.map_or(Fit::FIRST, |id| self.table.fit(id, &piece)) {
             Fit::New(behind) => behind,
-            Fit::Duplicate => return Err((packet, DropReason::FragmentDuplicate)),
+            Fit::Duplicate => return Err((packet, Outcome::Drop(DropReason::FragmentDuplicate))),
             Fit::Overlap => return Err((packet, self.give_up(found, DropReason::FragmentOverlap, release))),
             Fit::Contradiction => return Err((packet, self.invalid(&key, found, release))),
         };
@@ -247,7 +250,7 @@ impl<B: PacketBuf> Reassembly<B> {
             return Err((packet, self.give_up(found, DropReason::FragmentTableFull, release)));
         }
         if self.table.share_of(&key) >= self.limits.fragments_per_sender {
-            return Err((packet, DropReason::FragmentTableFull));
+            return Err((packet, Outcome::Drop(DropReason::FragmentTableFull)));
         }
         self.make_room(found, release);
         let timeout_ms = if key.src.is_ipv4() { TIMEOUT_V4_MS } else { TIMEOUT_V6_MS };
@@ -271,7 +274,7 @@ impl<B: PacketBuf> Reassembly<B> {
         key: &FragmentKey,
         id: Option<DatagramId>,
         release: &mut impl FnMut(Released<B>),
-    ) -> DropReason {
+    ) -> Outcome {
         self.give_up(id.filter(|_| key.src.is_ipv4()), DropReason::FragmentInvalid, release)
     }
 
@@ -281,11 +284,11 @@ impl<B: PacketBuf> Reassembly<B> {
         id: Option<DatagramId>,
         reason: DropReason,
         release: &mut impl FnMut(Released<B>),
-    ) -> DropReason {
+    ) -> Outcome {
         if let Some(id) = id {
             self.discard(id, reason, release);
         }
-        reason
+        Outcome::Drop(reason)
     }
 
     /// Drops all fragments of a datagram.

@@ -92,5 +92,6 @@ pub(crate) fn info(frame: &[u8]) -> PacketInfo {
         fragment,
         sport: 0,
         dport: 0,
+        largest_fragment: 0,
     }
 }

@@ -12,7 +12,7 @@
 //! is neither client nor destination of a service: only errors that the director makes itself pass LOCAL_OUT.
 
 use conntab::{Direction, Key4, Key6};
-use inet::{DropReason, IfaceId};
+use inet::IfaceId;
 use wire::{Family, Fragment, PacketBuf, PacketInfo, protocol};
 
 use crate::connection::FlowKey;
@@ -53,6 +53,25 @@ impl Kind {
             return Self::Icmp;
         }
         Protocol::of(info).map_or(Self::Other, Self::Balanced)
+    }
+}
+
+/// Whether fragments that only pass through are gathered, so that the hooks see the datagram: of IPv4 those whose protocol the
+/// director knows and does not tell to leave alone [ip_vs_out, dont_defrag], of IPv6 all [nf_defrag_ipv6], as long as the
+/// family has a service. Those to an address of this host always are.
+pub fn gathers_passing(snapshot: &Snapshot, info: &PacketInfo) -> bool {
+    snapshot.services.any_of(info.family)
+        && match info.family {
+            Family::V4 => is_icmp(info) || Protocol::of(info).is_some_and(gathers),
+            Family::V6 => true,
+        }
+}
+
+/// Whether the director needs a datagram of this protocol whole [dont_defrag].
+fn gathers(protocol: Protocol) -> bool {
+    match protocol {
+        Protocol::Tcp | Protocol::Udp | Protocol::Sctp => true,
+        Protocol::Ah | Protocol::Esp => false,
     }
 }
 
@@ -135,10 +154,13 @@ impl Core {
         let idle = context.snapshot.settings.is_idle();
         match (context.hook, Kind::of(info)) {
             (_, Kind::Other) | (Hook::LocalOut, Kind::Balanced(_)) => Verdict::Accept,
+            // Fragments were gathered before, all but those that cannot be. Such a one that lacks its ports is nobody's.
+            (_, Kind::Balanced(protocol))
+                if info.fragment == Fragment::Later && !protocol.goes_by_address() =>
+            {
+                Verdict::Accept
+            }
             (Hook::LocalIn, Kind::Balanced(protocol)) => {
-                if info.fragment != Fragment::No {
-                    return self.fragment::<K>(context, packet.bytes(), info, protocol);
-                }
                 let key = K::of(packet.bytes(), info);
                 match self.find(&key) {
                     Some((id, Direction::Reply)) => self.output::<K, B>(context, packet, info, id),
@@ -163,13 +185,9 @@ impl Core {
                 .flatten()
                 .or_else(|| self.out_icmp::<K, B>(context, packet, info))
                 .unwrap_or(Verdict::Accept),
-            (Hook::Forward, Kind::Balanced(protocol)) if info.fragment == Fragment::Later => {
-                self.passing_fragment(context, packet.bytes(), info, protocol)
-            }
             (Hook::Forward, Kind::Balanced(protocol)) => {
                 let key = K::of(packet.bytes(), info);
                 match K::table(&self.tables).lookup_in(&key, Direction::Reply) {
-                    Some(_) if info.fragment == Fragment::First => Verdict::Drop(DropReason::Fragment),
                     Some(id) => self.output::<K, B>(context, packet, info, id),
                     None => match self.begin_transfer(context, &key, info) {
                         Some(begun) => self.output_of::<K, B>(context, packet, info, begun),

@@ -49,6 +49,7 @@ pub use conntab::BuildError;
 pub use defence::DefenceLevel;
 pub use director::{Cursor, Director};
 pub use flags::ConnFlags;
+pub use hooks::gathers_passing;
 pub use limits::Limits;
 pub use list::ConnView;
 pub use model::{

@@ -4,7 +4,7 @@
 //! the service has none to give, and the client hears "port unreachable".
 
 use inet::{DropReason, IcmpError};
-use wire::{Fragment, PacketBuf, PacketInfo, sctp, tcp};
+use wire::{PacketBuf, PacketInfo, sctp, tcp};
 
 use crate::connection::{Connection, FlowKey};
 use crate::director::Core;
@@ -67,42 +67,6 @@ impl Core {
         match self.connect(context, packet.bytes(), info, key, service, dest) {
             Ok(id) => self.pass::<K, B>(context, packet, info, id, dest),
             Err(reason) => Verdict::Drop(reason),
-        }
-    }
-
-    /// A fragment: of a service it is dropped, since fragments are not gathered; others are no business of ours.
-    pub(crate) fn fragment<K: FlowKey>(
-        &self,
-        context: &Context<'_>,
-        frame: &[u8],
-        info: &PacketInfo,
-        protocol: Protocol,
-    ) -> Verdict {
-        let key = K::of(frame, info);
-        let table = K::table(&self.tables);
-        let services = &context.snapshot.services;
-        let concerned = match info.fragment {
-            Fragment::First | Fragment::No => {
-                table.lookup(&key).is_some()
-                    || services.find(protocol, key.dst().into(), key.dport()).is_some()
-            }
-            Fragment::Later => services.serves(protocol, key.dst().into()),
-        };
-        if concerned { Verdict::Drop(DropReason::Fragment) } else { Verdict::Accept }
-    }
-
-    /// A later fragment that passes through. It does not say which connection it is of, so any that comes from a masquerade
-    /// destination is dropped: the client could not use it under the server's own address.
-    pub(crate) fn passing_fragment(
-        &self,
-        context: &Context<'_>,
-        frame: &[u8],
-        info: &PacketInfo,
-        protocol: Protocol,
-    ) -> Verdict {
-        match context.snapshot.services.is_real_address(protocol, info.src(frame)) {
-            true => Verdict::Drop(DropReason::Fragment),
-            false => Verdict::Accept,
         }
     }
 

@@ -16,8 +16,9 @@
 //! workers, key and NAT rule must not change while connections live, and a service without masquerade destinations
 //! that gets its first one moves (unless the rule is `Endpoint`, or there is one worker).
 //!
-//! AH and ESP go where their key exchange goes. Later fragments of other protocols carry no ports and have no owner here;
-//! they stay where they are.
+//! Fragments of a datagram meet at a worker that their addresses and identification name ([`Steering::gatherer`]); the whole
+//! then goes to its owner. A fragment that is not gathered and carries no ports has no owner; it stays where it is.
+//! AH and ESP go where their key exchange goes, fragments that pass as they are too.
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -84,6 +85,13 @@ impl Steering {
     /// The worker that owns a slot.
     pub fn owner_of(&self, slot: Slot) -> WorkerId {
         self.slot_map[usize::from(slot.0)]
+    }
+
+    /// The worker that gathers the fragments of a datagram, by what they have in common.
+    pub fn gatherer(&self, datagram: &[u64; 5]) -> WorkerId {
+        let mut bytes = [0; 40];
+        bytes.as_chunks_mut::<8>().0.iter_mut().zip(datagram).for_each(|(to, word)| *to = word.to_be_bytes());
+        self.owner_of(Slot((siphash13(&self.key, &bytes) >> 56) as u8))
     }
 
     /// The slots that a worker owns; none if there is no such worker.

@@ -68,12 +68,10 @@ pub struct ServiceTable {
     by_id: Vec<Option<u32>>,
     /// Entry and index among its destinations, by destination id.
     by_dest: Vec<Option<(u32, u32)>>,
-    /// Addresses that have a service on any port.
-    addresses: HashSet<(Protocol, IpAddr)>,
+    /// Whether there is any of IPv4, of IPv6.
+    families: [bool; 2],
     /// Masquerade destinations; port 0 where the service has port 0, for any.
     real_servers: HashSet<Endpoint>,
-    /// Addresses of masquerade destinations.
-    real_addresses: HashSet<(Protocol, IpAddr)>,
     /// Where GUE tunnels end: addresses and UDP ports.
     gue_ends: HashSet<(IpAddr, u16)>,
     /// There is a masquerade destination, or there was one.
@@ -138,10 +136,7 @@ impl ServiceTable {
             return Err(TableError::DuplicateService(service.id));
         }
         let taken = match service.key {
-            ServiceKey::Address { protocol, addr, port } => {
-                self.addresses.insert((protocol, addr));
-                self.by_key.insert((protocol, addr, port), entry)
-            }
+            ServiceKey::Address { protocol, addr, port } => self.by_key.insert((protocol, addr, port), entry),
             ServiceKey::Mark { mark, family } => self.by_mark.insert((mark, family), entry),
         };
         if taken.is_some() {
@@ -159,9 +154,9 @@ impl ServiceTable {
             {
                 let dest_port = if dest.port == 0 { port } else { dest.port };
                 self.real_servers.insert((protocol, dest.addr, dest_port));
-                self.real_addresses.insert((protocol, dest.addr));
             }
         }
+        self.families[service.key.family() as usize] = true;
         let masquerades = masqueraded || service.uses(Method::Masquerade);
         self.any_masquerade |= masquerades;
         self.served.add(&service, masquerades);
@@ -203,9 +198,9 @@ impl ServiceTable {
         Some(&self.entries[*index as usize])
     }
 
-    /// Whether any service of this protocol has the address: fragments without ports may belong to it.
-    pub fn serves(&self, protocol: Protocol, addr: IpAddr) -> bool {
-        self.addresses.contains(&(protocol, addr))
+    /// Whether any service is for packets of this family.
+    pub fn any_of(&self, family: Family) -> bool {
+        self.families[family as usize]
     }
 
     /// The ports at which a destination with this address gets requests whose transfers come from other ports.
@@ -245,11 +240,6 @@ impl ServiceTable {
     pub fn is_real_server(&self, protocol: Protocol, addr: IpAddr, port: u16) -> bool {
         self.real_servers.contains(&(protocol, addr, port))
             || self.real_servers.contains(&(protocol, addr, 0))
-    }
-
-    /// Whether this is the address of a masquerade destination: a fragment from there, which has no port, may be of a reply.
-    pub fn is_real_address(&self, protocol: Protocol, addr: IpAddr) -> bool {
-        self.real_addresses.contains(&(protocol, addr))
     }
 
     /// Whether a destination ends GUE tunnels at this address and UDP port, so that a packet to there is one
@@ -349,7 +339,7 @@ mod tests {
         }
         let other = [192, 0, 2, 101].into();
         assert!(table.find(Tcp, other, 80).is_none());
-        assert!(table.serves(Udp, VIP.into()) && !table.serves(Udp, other));
+        assert!(table.any_of(Family::V4) && !table.any_of(Family::V6));
     }
 
     #[test]
@@ -392,8 +382,6 @@ mod tests {
             let addr = [10, 0, 2, server].into();
             assert_eq!(table.is_real_server(Protocol::Tcp, addr, port), want, "{name}");
             assert!(!table.is_real_server(Protocol::Udp, addr, port), "{name}, UDP");
-            assert!(table.is_real_address(Protocol::Tcp, addr) || !want, "{name}");
-            assert!(!table.is_real_address(Protocol::Udp, addr), "{name}, UDP");
         }
         assert!(table.any_masquerade());
         assert_eq!(table.masquerades(Protocol::Tcp, VIP.into(), 80), Some(true));

@@ -41,7 +41,7 @@ pub struct Counters {
     pub from_host: Counter,
     /// Received from other workers.
     pub from_ring: Counter,
-    /// Made here: ARP and ND probes, ICMP errors.
+    /// Made here: ARP and ND probes, ICMP errors, large buffers for gathered datagrams.
     pub generated: Counter,
     /// Copies made of packets that went to two places.
     pub cloned: Counter,
@@ -59,7 +59,7 @@ pub struct Counters {
     pub consumed: Counter,
     /// Pieces that became part of a reassembled packet.
     pub merged: Counter,
-    /// Waiting for a neighbour, at the moment.
+    /// Waiting for a neighbour or for other fragments, at the moment.
     pub held: Counter,
     /// Turns of the poll loop.
     pub turns: Counter,

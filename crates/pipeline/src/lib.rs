@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod counters;
+mod gather;
 mod link;
 mod martian;
 mod pipeline;
@@ -13,4 +14,4 @@ mod ports;
 
 pub use counters::{Counter, Counters};
 pub use pipeline::{Pipeline, PipelineLimits};
-pub use ports::Ports;
+pub use ports::{Ports, Steered};

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use inet::icmp::{self, IcmpError};
+use inet::reassembly::refragment;
 use inet::{
     Address, DropReason, IcmpLimiter, IfaceId, NeighLimits, Neighbours, Net, NextHop, Probe, Resolution,
     arp_nd, fragment,
@@ -15,11 +16,14 @@ use wire::parse::{Parsed, parse};
 use wire::{Family, PacketBuf, PacketInfo, icmp as icmp4, icmpv6, vlan};
 
 use crate::counters::Counters;
+use crate::gather::Recut;
 use crate::ports::Ports;
 
 /// What one worker knows of its links.
 pub(crate) struct Link<B: PacketBuf> {
     pub(crate) neighbours: Neighbours<B>,
+    /// Fragments that wait for others.
+    pub(crate) fragments: usize,
     limiter: IcmpLimiter,
     ip_id: u16,
     fragment_id: FragmentId,
@@ -51,13 +55,22 @@ impl<B: PacketBuf> Link<B> {
         let limiter = IcmpLimiter::new(icmp_per_second, icmp_per_second.max(1));
         let fragment_id = FragmentId { worker: worker.0 as u8, last: (seed >> 16) as u32 };
         let neighbours = Neighbours::new(limits, seed);
-        Self { neighbours, limiter, ip_id: seed as u16, fragment_id, counters }
+        Self { neighbours, fragments: 0, limiter, ip_id: seed as u16, fragment_id, counters }
     }
 
-    /// Sends a packet that is complete but for its Ethernet header; in pieces, if the way is too narrow and it allows that.
-    /// An IPv6 packet from an address of ours that is too large here is a tunnel's: others were refused before.
-    pub(crate) fn send(&mut self, now_ms: u64, net: &Net, hop: NextHop, packet: B, out: &mut impl Ports<B>) {
-        if packet.bytes().len() <= ether::HEADER_LEN + usize::from(hop.mtu) {
+    /// Sends a packet that is complete but for its Ethernet header; in pieces, if the way is too narrow and it allows that, or if
+    /// it came so and is to be `recut`. An IPv6 packet from an address of ours that is too large here is a tunnel's or an echo
+    /// reply: others were refused before.
+    pub(crate) fn send(
+        &mut self,
+        now_ms: u64,
+        net: &Net,
+        hop: NextHop,
+        packet: B,
+        recut: Option<Recut<'_>>,
+        out: &mut impl Ports<B>,
+    ) {
+        if recut.is_none() && packet.bytes().len() <= ether::HEADER_LEN + usize::from(hop.mtu) {
             return self.send_whole(now_ms, net, hop, packet, out);
         }
         let info = match parse(packet.bytes()) {
@@ -65,7 +78,7 @@ impl<B: PacketBuf> Link<B> {
             _ => return self.counters.discard(DropReason::MtuExceeded),
         };
         let own = info.family == Family::V6 && net.own(info.src(packet.bytes())).is_some();
-        let id = own.then(|| self.fragment_id.next());
+        let id = self.fragment_id.next();
         let out = RefCell::new(out);
         let alloc = || out.borrow_mut().alloc();
         let mut pieces = 0;
@@ -73,15 +86,59 @@ impl<B: PacketBuf> Link<B> {
             pieces += 1;
             self.send_whole(now_ms, net, hop, piece, &mut **out.borrow_mut());
         };
-        let done = match id {
-            Some(id) => fragment::fragment_own(packet, &info, hop.mtu, id, alloc, emit),
+        let done = match recut {
+            Some(recut) => refragment(packet, &info, recut.leaving(hop.mtu, id), alloc, emit),
+            None if own => fragment::fragment_own(packet, &info, hop.mtu, id, alloc, emit),
             None => fragment::fragment(packet, &info, hop.mtu, alloc, emit),
         };
-        // The last piece is the packet itself, which was there before.
+        self.count_pieces(pieces, done);
+    }
+
+    /// Counts what became of a packet that was cut into so many pieces: one of them stands for the packet.
+    fn count_pieces(&self, pieces: u64, done: Result<usize, (B, DropReason)>) {
         self.counters.split.add(if done.is_ok() { pieces - 1 } else { pieces });
         if let Err((_, reason)) = done {
             self.counters.discard(reason);
         }
+    }
+
+    /// To the host's kernel, on the port where it arrived.
+    pub(crate) fn to_host(&self, net: &Net, iface: IfaceId, mut packet: B, out: &mut impl Ports<B>) {
+        let iface = net.iface(iface);
+        if let Some(vid) = iface.vlan
+            && vlan::push(&mut packet, vid).is_err()
+        {
+            return self.counters.discard(DropReason::NoHeadroom);
+        }
+        out.to_host(iface.port, packet);
+    }
+
+    /// The same for a datagram that came in fragments: the host gathers them again.
+    pub(crate) fn cut_for_host(
+        &mut self,
+        net: &Net,
+        iface: IfaceId,
+        packet: B,
+        recut: Recut<'_>,
+        out: &mut impl Ports<B>,
+    ) {
+        let Ok(Parsed::Ip(info)) = parse(packet.bytes()) else {
+            return self.counters.discard(DropReason::FragmentInvalid);
+        };
+        let leaving = recut.leaving(net.iface(iface).mtu, self.fragment_id.next());
+        let out = RefCell::new(out);
+        let mut pieces = 0;
+        let done = refragment(
+            packet,
+            &info,
+            leaving,
+            || out.borrow_mut().alloc(),
+            |piece| {
+                pieces += 1;
+                self.to_host(net, iface, piece, &mut **out.borrow_mut());
+            },
+        );
+        self.count_pieces(pieces, done);
     }
 
     fn send_whole(&mut self, now_ms: u64, net: &Net, hop: NextHop, packet: B, out: &mut impl Ports<B>) {
@@ -96,9 +153,9 @@ impl<B: PacketBuf> Link<B> {
         }
     }
 
-    /// Tells how many packets wait and how many neighbours are known.
+    /// Tells how many packets wait, fragments among them, and how many neighbours are known.
     pub(crate) fn count_held(&self) {
-        self.counters.held.set(self.neighbours.held() as u64);
+        self.counters.held.set((self.neighbours.held() + self.fragments) as u64);
         self.counters.neighbours.set(self.neighbours.len() as u64);
     }
 
@@ -155,7 +212,7 @@ impl<B: PacketBuf> Link<B> {
         }
         let to = info.dst(packet.bytes());
         match net.route_from(iface, to).filter(|_| net.own(to).is_none()) {
-            Some(hop) => self.send(now_ms, net, hop, packet, out),
+            Some(hop) => self.send(now_ms, net, hop, packet, None, out),
             None => self.counters.discard(DropReason::NoRoute),
         }
     }

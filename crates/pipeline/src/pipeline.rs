@@ -3,6 +3,8 @@
 //! ```text
 //! receive ─ VLAN, MAC ─ parse ─ ARP? ─▶ neighbours
 //!                         │
+//!                    fragment? ─yes─▶ gather the datagram, at the worker that its addresses and id name
+//!                         │no
 //!                       owner? ─no─▶ steer to the worker that owns the flow
 //!                         │yes
 //!                     own address? ─no─▶ TTL, route, MTU ─ FORWARD hooks ─▶ out
@@ -19,8 +21,10 @@ use std::sync::Arc;
 
 use inet::arp_nd::{self, Action, Received};
 use inet::icmp::{self, IcmpError};
+use inet::reassembly::{Cuts, Sizes};
 use inet::{
-    AddressRole, DropReason, IfaceId, NeighEvent, NeighLimits, NeighbourView, News, PortIndex, fragment,
+    AddressRole, DropReason, IfaceId, NeighEvent, NeighLimits, NeighbourView, News, NextHop, PortIndex,
+    Reassembly, ReassemblyLimits, fragment,
 };
 use ipvs::sync::Record;
 use ipvs::{Cursor, Director, ServiceId, Snapshot, Verdict, WorkerId};
@@ -28,16 +32,18 @@ use wire::parse::{Parsed, parse};
 use wire::{PacketBuf, PacketInfo, ether, ndp, rewrite, vlan};
 
 use crate::counters::Counters;
+use crate::gather::{Recut, in_usual_buffer, may_be_fragment};
 use crate::link::Link;
 use crate::martian;
-use crate::ports::Ports;
+use crate::ports::{Ports, Steered};
 
 /// One worker's packet path, generic over what carries a packet.
 pub struct Pipeline<B: PacketBuf> {
-    worker: WorkerId,
-    director: Director,
-    link: Link<B>,
-    counters: Arc<Counters>,
+    pub(crate) worker: WorkerId,
+    pub(crate) director: Director,
+    pub(crate) reassembly: Reassembly<B>,
+    pub(crate) link: Link<B>,
+    pub(crate) counters: Arc<Counters>,
 }
 
 /// Bounds and rates of what a pipeline does beside its director.
@@ -45,6 +51,8 @@ pub struct Pipeline<B: PacketBuf> {
 pub struct PipelineLimits {
     /// The neighbour table.
     pub neighbours: NeighLimits,
+    /// Fragments that wait for others.
+    pub reassembly: ReassemblyLimits,
     /// ICMP errors a second; 0: no limit.
     pub icmp_per_second: u32,
 }
@@ -58,11 +66,12 @@ impl<B: PacketBuf> Pipeline<B> {
         counters: Arc<Counters>,
         seed: u64,
     ) -> Self {
-        let PipelineLimits { neighbours, icmp_per_second } = limits;
+        let PipelineLimits { neighbours, reassembly, icmp_per_second } = limits;
+        let reassembly = Reassembly::new(reassembly, seed);
         let mut link = Link::new(worker, neighbours, icmp_per_second, Arc::clone(&counters), seed);
         link.neighbours.apply(&director.snapshot().net);
         counters.generation.set(director.snapshot().generation);
-        Self { worker, director, link, counters }
+        Self { worker, director, reassembly, link, counters }
     }
 
     /// A frame from a port.
@@ -75,16 +84,32 @@ impl<B: PacketBuf> Pipeline<B> {
         }
     }
 
-    /// A packet that another worker received and this one owns: it is never steered again.
-    pub fn receive_steered(&mut self, now_ms: u64, iface: IfaceId, packet: B, out: &mut impl Ports<B>) {
+    /// A packet that another worker received, and why it comes here. It is steered no more, but for a fragment whose datagram is
+    /// then whole: once.
+    pub fn receive_steered(
+        &mut self,
+        now_ms: u64,
+        iface: IfaceId,
+        why: Steered,
+        packet: B,
+        out: &mut impl Ports<B>,
+    ) {
         self.counters.from_ring.add(1);
         if usize::from(iface.0) >= self.director.snapshot().net.ifaces().len() {
             return self.counters.discard(DropReason::VlanUnknown);
         }
-        match parse(packet.bytes()) {
-            Ok(Parsed::Ip(info)) => self.ip(now_ms, iface, packet, &info, out),
-            Ok(_) => self.counters.discard(DropReason::UnknownEthertype),
-            Err(error) => self.counters.discard(error.into()),
+        let info = match parse(packet.bytes()) {
+            Ok(Parsed::Ip(info)) => info,
+            Ok(_) => return self.counters.discard(DropReason::UnknownEthertype),
+            Err(error) => return self.counters.discard(error.into()),
+        };
+        match why {
+            Steered::Flow => self.ip(now_ms, iface, packet, &info, None, out),
+            Steered::Fragment => self.gather(now_ms, iface, packet, &info, out),
+            Steered::Gathered(cuts) => {
+                let info = PacketInfo { largest_fragment: cuts.largest, ..info };
+                self.ip(now_ms, iface, packet, &info, Some(&cuts), out)
+            }
         }
     }
 
@@ -109,7 +134,7 @@ impl<B: PacketBuf> Pipeline<B> {
         if to == net.iface(iface).mac || to.is_multicast() { Ok(iface) } else { Err(DropReason::NotForUsMac) }
     }
 
-    /// Parses once, then finds the owner of the flow.
+    /// Parses once, gathers fragments, then finds the owner of the flow.
     fn frame(&mut self, now_ms: u64, iface: IfaceId, mut packet: B, out: &mut impl Ports<B>) {
         let info = match parse(packet.bytes()) {
             Ok(Parsed::Ip(info)) => info,
@@ -118,16 +143,47 @@ impl<B: PacketBuf> Pipeline<B> {
             Err(error) => return self.counters.discard(error.into()),
         };
         packet.truncate(usize::from(info.end));
-        match ipvs::owner(self.director.snapshot(), packet.bytes(), &info) {
-            Some(owner) if owner != self.worker => out.steer(owner, iface, packet),
-            _ => self.ip(now_ms, iface, packet, &info, out),
+        if may_be_fragment(&info) {
+            return self.fragment(now_ms, iface, packet, &info, out);
+        }
+        self.hand_to_owner(now_ms, iface, packet, &info, None, out);
+    }
+
+    /// An IP packet at the worker that received it, or that put it together of fragments that came like `cuts`.
+    pub(crate) fn hand_to_owner(
+        &mut self,
+        now_ms: u64,
+        iface: IfaceId,
+        packet: B,
+        info: &PacketInfo,
+        cuts: Option<&Cuts>,
+        out: &mut impl Ports<B>,
+    ) {
+        match ipvs::owner(self.director.snapshot(), packet.bytes(), info) {
+            Some(owner) if owner != self.worker => {
+                let why = cuts.map_or(Steered::Flow, |cuts| Steered::Gathered(*cuts));
+                out.steer(owner, iface, why, packet);
+            }
+            _ => self.ip(now_ms, iface, packet, info, cuts, out),
         }
     }
 
     /// An IP packet at the worker that owns its flow.
-    fn ip(&mut self, now_ms: u64, iface: IfaceId, mut packet: B, info: &PacketInfo, out: &mut impl Ports<B>) {
+    fn ip(
+        &mut self,
+        now_ms: u64,
+        iface: IfaceId,
+        mut packet: B,
+        info: &PacketInfo,
+        cuts: Option<&Cuts>,
+        out: &mut impl Ports<B>,
+    ) {
         let net = &self.director.snapshot().net;
         if ndp::is_ndp(packet.bytes(), info) {
+            if cuts.is_some() {
+                // RFC 6980: never in fragments.
+                return self.counters.discard(DropReason::NdInvalid);
+            }
             return self.nd(now_ms, iface, packet, info, out);
         }
         let dst = info.dst(packet.bytes());
@@ -137,9 +193,10 @@ impl<B: PacketBuf> Pipeline<B> {
         if let Some(reason) = martian::fault(net, packet.bytes(), info) {
             return self.counters.discard(reason);
         }
+        let mut recut = cuts.map(|cuts| Recut { cuts, family: info.family, sizes: Sizes::Largest });
         let verdict = match net.own(dst).map(|address| address.role) {
             Some(role) => {
-                let verdict = self.local(now_ms, iface, role, &mut packet, info);
+                let verdict = self.local(now_ms, iface, role, &mut packet, info, &mut recut);
                 for record in self.director.take_records() {
                     self.counters.sync_records.add(1);
                     out.sync(&record);
@@ -149,12 +206,15 @@ impl<B: PacketBuf> Pipeline<B> {
                 }
                 verdict
             }
-            None => self.forward(now_ms, iface, &mut packet, info),
+            None => {
+                recut.iter_mut().for_each(|recut| recut.sizes = Sizes::AsCame);
+                self.forward(now_ms, iface, &mut packet, info)
+            }
         };
-        self.settle(now_ms, verdict, iface, packet, out);
+        self.settle(now_ms, verdict, iface, packet, recut, out);
     }
 
-    /// LOCAL_IN: the director first, then what rvs answers for the host.
+    /// LOCAL_IN: the director first, then what rvs answers for the host, which is not `recut`.
     fn local(
         &mut self,
         now_ms: u64,
@@ -162,6 +222,7 @@ impl<B: PacketBuf> Pipeline<B> {
         role: AddressRole,
         packet: &mut B,
         info: &PacketInfo,
+        recut: &mut Option<Recut<'_>>,
     ) -> Verdict {
         match self.director.local_in(now_ms, packet, info, iface) {
             Verdict::Accept | Verdict::Stop => {}
@@ -169,6 +230,7 @@ impl<B: PacketBuf> Pipeline<B> {
         }
         let from = info.src(packet.bytes());
         if icmp::echo_reply(packet, info) {
+            *recut = None;
             let hop = self.director.snapshot().net.route_from(iface, from);
             return hop.map_or(Verdict::Drop(DropReason::NoRoute), Verdict::Tx);
         }
@@ -184,19 +246,10 @@ impl<B: PacketBuf> Pipeline<B> {
         if !net.forwarding() && !self.director.concerns(packet.bytes(), info) {
             return Verdict::Drop(DropReason::ForwardingOff);
         }
-        if martian::is_link_scoped(packet.bytes(), info) {
-            return Verdict::Drop(DropReason::NotForwardable);
-        }
-        let Some(hop) = net.route(info.dst(packet.bytes())) else {
-            return self.link.refuse(net, packet, info, IcmpError::NetUnreachable, DropReason::NoRoute);
+        let hop = match self.way(packet, info) {
+            Ok(hop) => hop,
+            Err(refused) => return refused,
         };
-        if info.ttl <= 1 {
-            return self.link.refuse(net, packet, info, IcmpError::TimeExceeded, DropReason::TtlExceeded);
-        }
-        if fragment::exceeds(info, hop.mtu) && !fragment::may_fragment(packet.bytes(), info) {
-            let error = IcmpError::FragmentationNeeded { mtu: hop.mtu };
-            return self.link.refuse(net, packet, info, error, DropReason::MtuExceeded);
-        }
         match self.director.forward(now_ms, packet, info, iface) {
             Verdict::Accept | Verdict::Stop => {
                 // A helper may have changed how long the packet is.
@@ -208,18 +261,63 @@ impl<B: PacketBuf> Pipeline<B> {
         }
     }
 
-    /// Ends a packet's way as its verdict says.
-    fn settle(&mut self, now_ms: u64, verdict: Verdict, iface: IfaceId, packet: B, out: &mut impl Ports<B>) {
+    /// The next hop of a packet that passes through, or what becomes of it instead. Of one that came in fragments the largest of
+    /// them is what has to fit.
+    pub(crate) fn way(&mut self, packet: &mut B, info: &PacketInfo) -> Result<NextHop, Verdict> {
         let net = &self.director.snapshot().net;
-        match verdict {
-            Verdict::Tx(hop) => self.link.send(now_ms, net, hop, packet, out),
-            Verdict::Answer(reason) => {
+        if martian::is_link_scoped(packet.bytes(), info) {
+            return Err(Verdict::Drop(DropReason::NotForwardable));
+        }
+        let (error, reason) = match net.route(info.dst(packet.bytes())) {
+            None => (IcmpError::NetUnreachable, DropReason::NoRoute),
+            Some(_) if info.ttl <= 1 => (IcmpError::TimeExceeded, DropReason::TtlExceeded),
+            Some(hop) => {
+                let fits = info.largest_len() <= usize::from(hop.mtu);
+                if fits || fragment::may_fragment(packet.bytes(), info) {
+                    return Ok(hop);
+                }
+                (IcmpError::FragmentationNeeded { mtu: hop.mtu }, DropReason::MtuExceeded)
+            }
+        };
+        Err(self.link.refuse(net, packet, info, error, reason))
+    }
+
+    /// Ends a packet's way as its verdict says.
+    pub(crate) fn settle(
+        &mut self,
+        now_ms: u64,
+        verdict: Verdict,
+        iface: IfaceId,
+        packet: B,
+        recut: Option<Recut<'_>>,
+        out: &mut impl Ports<B>,
+    ) {
+        let net = &self.director.snapshot().net;
+        match (verdict, recut) {
+            (Verdict::Tx(hop), Some(recut)) if recut.forbidden(packet.bytes(), hop.mtu) => {
+                let error = IcmpError::FragmentationNeeded { mtu: hop.mtu };
+                self.refuse_late(now_ms, packet, error, DropReason::MtuExceeded, out);
+            }
+            (Verdict::Tx(hop), _) => self.link.send(now_ms, net, hop, packet, recut, out),
+            (Verdict::Answer(reason), None) => {
                 self.counters.discard(reason);
                 self.link.send_error(now_ms, net, iface, packet, out);
             }
-            Verdict::Drop(reason) => self.counters.discard(reason),
-            Verdict::Steer(worker) => out.steer(worker, iface, packet),
-            Verdict::ToHost | Verdict::Accept | Verdict::Stop => self.punt(iface, packet, out),
+            (Verdict::Answer(reason), Some(_)) => {
+                self.counters.discard(reason);
+                if let Some(packet) = in_usual_buffer(&packet, out) {
+                    self.link.send_error(now_ms, net, iface, packet, out);
+                }
+            }
+            (Verdict::Drop(reason), _) => self.counters.discard(reason),
+            (Verdict::Steer(worker), recut) => {
+                let why = recut.map_or(Steered::Flow, |recut| Steered::Gathered(*recut.cuts));
+                out.steer(worker, iface, why, packet)
+            }
+            (Verdict::ToHost | Verdict::Accept | Verdict::Stop, None) => self.punt(iface, packet, out),
+            (Verdict::ToHost | Verdict::Accept | Verdict::Stop, Some(recut)) => {
+                self.link.cut_for_host(net, iface, packet, recut, out)
+            }
         }
     }
 
@@ -261,14 +359,8 @@ impl<B: PacketBuf> Pipeline<B> {
     }
 
     /// To the host's kernel, on the port where it arrived.
-    fn punt(&mut self, iface: IfaceId, mut packet: B, out: &mut impl Ports<B>) {
-        let iface = self.director.snapshot().net.iface(iface);
-        if let Some(vid) = iface.vlan
-            && vlan::push(&mut packet, vid).is_err()
-        {
-            return self.counters.discard(DropReason::NoHeadroom);
-        }
-        out.to_host(iface.port, packet);
+    fn punt(&mut self, iface: IfaceId, packet: B, out: &mut impl Ports<B>) {
+        self.link.to_host(&self.director.snapshot().net, iface, packet, out);
     }
 
     /// What another worker learned.
@@ -284,27 +376,36 @@ impl<B: PacketBuf> Pipeline<B> {
         }
     }
 
-    /// Time passes: connections expire, neighbours are asked for or given up.
+    /// Time passes: connections expire, neighbours are asked for or given up, and fragments whose datagram stays away.
     pub fn tick(&mut self, now_ms: u64, budget: usize, out: &mut impl Ports<B>) {
         self.director.expire(now_ms, budget);
         let mut left = budget;
         while let Some(event) = self.link.neighbours.poll(now_ms, &mut left) {
             match event {
                 NeighEvent::Probe(probe) => self.link.probe(&self.director.snapshot().net, &probe, out),
-                NeighEvent::Failed(packet, reason) => self.unreachable(now_ms, packet, reason, out),
+                NeighEvent::Failed(packet, reason) => {
+                    self.refuse_late(now_ms, packet, IcmpError::HostUnreachable, reason, out)
+                }
             }
         }
+        self.give_up_fragments(now_ms, budget, out);
         self.link.count_held();
     }
 
-    /// A packet whose next hop did not answer: its sender hears of it as the kernel would tell, by an error of this host that
+    /// A packet that cannot leave after all: its sender hears of it as the kernel would tell, by an error of this host that
     /// passes LOCAL_OUT, where the director puts the addresses right that it had rewritten. An error about a tunnel packet
     /// is to this host itself, which knows by LOCAL_IN whom to tell.
-    fn unreachable(&mut self, now_ms: u64, mut packet: B, reason: DropReason, out: &mut impl Ports<B>) {
+    fn refuse_late(
+        &mut self,
+        now_ms: u64,
+        mut packet: B,
+        error: IcmpError,
+        reason: DropReason,
+        out: &mut impl Ports<B>,
+    ) {
         self.counters.discard(reason);
         let net = &self.director.snapshot().net;
         let Ok(Parsed::Ip(info)) = parse(packet.bytes()) else { return };
-        let error = IcmpError::HostUnreachable;
         if !matches!(self.link.refuse(net, &mut packet, &info, error, reason), Verdict::Answer(_)) {
             return;
         }
@@ -398,6 +499,7 @@ impl<B: PacketBuf> Pipeline<B> {
 
     /// Lets go of every packet that waits: for a worker that stops.
     pub fn stop(&mut self) {
+        self.drop_fragments();
         while self.link.neighbours.drain().is_some() {
             self.counters.discard(DropReason::Shutdown);
         }

@@ -3,15 +3,31 @@
 //! The data plane implements this over DPDK queues and rings; tests and replay implement it over vectors.
 //! Every packet handed over belongs to the implementor, which counts what becomes of it.
 
+use inet::reassembly::Cuts;
 use inet::{News, PortIndex};
 use ipvs::WorkerId;
 use ipvs::sync::Record;
 use wire::PacketBuf;
 
+/// Why a packet goes to another worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Steered {
+    /// That one owns its flow.
+    Flow,
+    /// It is a fragment, and that one gathers its datagram.
+    Fragment,
+    /// It was gathered from fragments that came like this, and that one owns its flow.
+    Gathered(Cuts),
+}
+
 /// Where packets of one worker go.
 pub trait Ports<B: PacketBuf> {
     /// An empty packet with the usual headroom, or none when the pool is exhausted.
     fn alloc(&mut self) -> Option<B>;
+
+    /// An empty packet with room for a datagram of many fragments, or none when all are in use. There are few: none may be
+    /// kept, and none may be sent on a port, whose driver might keep it.
+    fn alloc_large(&mut self) -> Option<B>;
 
     /// Sends a complete frame on a port.
     fn tx(&mut self, port: PortIndex, packet: B);
@@ -23,8 +39,8 @@ pub trait Ports<B: PacketBuf> {
     /// itself, and what is for it alone is dropped by [`Ports::to_host`].
     fn has_host(&self, port: PortIndex) -> bool;
 
-    /// Hands a packet to the worker that owns its flow; `iface` is where it arrived, the VLAN tag is off.
-    fn steer(&mut self, worker: WorkerId, iface: inet::IfaceId, packet: B);
+    /// Hands a packet to another worker; `iface` is where it arrived, the VLAN tag is off.
+    fn steer(&mut self, worker: WorkerId, iface: inet::IfaceId, why: Steered, packet: B);
 
     /// Tells the other workers what was learned.
     fn broadcast(&mut self, news: News);

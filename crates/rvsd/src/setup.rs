@@ -6,7 +6,7 @@ use std::io::Read;
 use control::config::{Config, Hugepages, Idle, Placement, Port};
 use dataplane::{PlaneConfig, PortSetup};
 use dpdk::{EalConfig, LogLevel};
-use inet::NeighLimits;
+use inet::{NeighLimits, ReassemblyLimits};
 use ipvs::SchedulerKind;
 
 use crate::Failure;
@@ -37,10 +37,23 @@ pub(crate) fn plane_config(config: &Config) -> Result<PlaneConfig, Failure> {
         },
         limits,
         neighbours,
+        reassembly: reassembly(config),
+        large_mbufs: config.limits.large_buffers,
         icmp_per_second: ICMP_PER_SECOND,
         ring_size: RING_SIZE,
         seed: u64::from_ne_bytes(random_bytes()?),
     })
+}
+
+/// Every datagram that waits has a fragment, so there can be as many.
+fn reassembly(config: &Config) -> ReassemblyLimits {
+    let limits = &config.limits;
+    ReassemblyLimits {
+        datagrams: limits.fragments as usize,
+        fragments: limits.fragments as usize,
+        fragments_per_datagram: limits.fragments_per_datagram,
+        fragments_per_sender: limits.fragments_per_sender,
+    }
 }
 
 fn eal(config: &Config) -> EalConfig {
@@ -84,7 +97,7 @@ fn port(port: &Port) -> PortSetup {
     }
 }
 
-/// Enough buffers to fill all descriptors of all ports and TAPs, and each worker's own needs; one less than a power of two
+/// Enough buffers to fill all descriptors of all ports and TAPs, and each worker's own needs, fragments that wait among them; one less than a power of two
 /// wastes least.
 fn mbufs(config: &Config, workers: u32) -> u32 {
     let of_port = |port: &Port| {
@@ -92,7 +105,8 @@ fn mbufs(config: &Config, workers: u32) -> u32 {
         let tap = if port.exception.is_some() { 2048 } else { 0 };
         queues * u32::from(port.rx_descriptors) + workers * u32::from(port.tx_descriptors) + tap
     };
-    let needed: u32 = config.ports.iter().map(of_port).sum::<u32>() + workers * MBUFS_PER_WORKER;
+    let of_worker = MBUFS_PER_WORKER + config.limits.fragments;
+    let needed: u32 = config.ports.iter().map(of_port).sum::<u32>() + workers * of_worker;
     needed.next_power_of_two() - 1
 }
 

@@ -44,14 +44,24 @@ impl VecBuf {
     pub const HEADROOM: usize = 128;
     /// Bytes that a packet may grow to, headroom not counted.
     pub const ROOM: usize = 2048;
+    /// Bytes that a large packet may grow to: what is left of the 16 bits in which DPDK keeps a buffer's length.
+    pub const LARGE_ROOM: usize = u16::MAX as usize - Self::HEADROOM;
     /// What bytes are that have not been written.
     pub const STALE: u8 = 0xff;
 
     /// A packet with these bytes.
     pub fn new(frame: &[u8]) -> Self {
-        let mut store = vec![Self::STALE; Self::HEADROOM];
+        let mut store = Vec::with_capacity(Self::HEADROOM + frame.len().max(Self::ROOM));
+        store.resize(Self::HEADROOM, Self::STALE);
         store.extend_from_slice(frame);
         Self { store, start: Self::HEADROOM, tailroom: Self::ROOM.saturating_sub(frame.len()) }
+    }
+
+    /// An empty packet that has room for a datagram of many fragments.
+    pub fn large() -> Self {
+        let mut store = Vec::with_capacity(Self::HEADROOM + Self::LARGE_ROOM);
+        store.resize(Self::HEADROOM, Self::STALE);
+        Self { store, start: Self::HEADROOM, tailroom: Self::LARGE_ROOM }
     }
 }
 

@@ -77,6 +77,7 @@ pub fn written_info(len: usize, hop_limit: u8) -> PacketInfo {
         fragment: Fragment::No,
         sport: 0,
         dport: 0,
+        largest_fragment: 0,
     }
 }
 

@@ -49,6 +49,8 @@ pub struct PacketInfo {
     pub sport: u16,
     /// Destination port (TCP, UDP, SCTP), else 0.
     pub dport: u16,
+    /// Length of the largest fragment's IP packet, if this packet was gathered from fragments (parsing does not tell), else 0.
+    pub largest_fragment: u16,
 }
 
 impl PacketInfo {
@@ -74,6 +76,16 @@ impl PacketInfo {
     #[inline]
     pub fn ip_len(&self) -> usize {
         usize::from(self.end.saturating_sub(self.l3))
+    }
+
+    /// Length of the largest IP packet that came: of the largest fragment if this was gathered from fragments, else of the
+    /// packet itself.
+    #[inline]
+    pub fn largest_len(&self) -> usize {
+        match self.largest_fragment {
+            0 => self.ip_len(),
+            largest => usize::from(largest),
+        }
     }
 
     /// Length of upper-layer header and data.

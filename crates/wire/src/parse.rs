@@ -179,6 +179,7 @@ impl Ip {
             fragment: self.fragment,
             sport: 0,
             dport: 0,
+            largest_fragment: 0,
         })
     }
 }

@@ -66,9 +66,8 @@ pub fn translate(frame: &mut [u8], info: &PacketInfo, new: Translate) -> Result<
         protocol::UDP => {
             let delta = set_ports(upper, new, delta);
             match udp::checksum(upper) {
-                0 if info.family == Family::V4 && info.fragment == Fragment::No => {
-                    udp::fill_checksum(frame, info)
-                }
+                // Over IPv6 none is an error (RFC 8200 section 8.1), which Linux repairs all the same.
+                0 if info.fragment == Fragment::No => udp::fill_checksum(frame, info),
                 0 => {}
                 check => udp::set_checksum(upper, delta.apply_udp(check)),
             }

@@ -8,7 +8,11 @@
 //! assert_eq!(verify_checksums(&frame), Ok(()));
 //! ```
 
+mod fragments;
+
 use core::net::IpAddr;
+
+pub use fragments::{FRAGMENT_ID, fragment, fragmentable_at, fragments};
 
 use crate::checksum;
 use crate::ether::{self, MacAddr};
@@ -324,6 +328,7 @@ impl Frame {
             fragment: Fragment::No,
             sport: 0,
             dport: 0,
+            largest_fragment: 0,
         };
         let right = match self.protocol {
             protocol::ICMP => checksum::of(info.upper(frame)),

@@ -1,10 +1,10 @@
 //! Comparisons: of frames byte for byte, of connections, of listings. Each says what was wanted and what came, or nothing.
 
-use wire::{Family, PacketInfo, Parsed, icmp, ipv4, ipv6, parse, protocol, tcp, testing};
+use wire::{Family, Fragment, PacketInfo, Parsed, icmp, ipv4, ipv6, parse, protocol, tcp, testing};
 
 use crate::Outcome;
 use crate::lab::Block;
-use crate::mask::mask;
+use crate::mask::{fragment_id, is_echo_reply, mask, without_new_fragment_id};
 use crate::trace::Frame;
 
 /// What was recorded, and what came instead.
@@ -22,10 +22,13 @@ pub(crate) fn outcome(asked: &Frame, want: &[Frame], got: &Outcome) -> Option<Pa
     if got.to_host && got.out.is_empty() {
         return (!is_hosts_answer(asked, want)).then(|| (show(want, false), "to the host".into()));
     }
-    let out: Vec<Frame> =
-        got.out.iter().map(|(side, bytes)| Frame { side: *side, bytes: bytes.clone() }).collect();
+    let arrived = fragment_id(&asked.bytes);
+    let masked = |side: char, bytes: &[u8]| Frame { side, bytes: without_new_fragment_id(bytes, arrived) };
+    let want: Vec<Frame> = want.iter().map(|frame| masked(frame.side, &frame.bytes)).collect();
+    let out: Vec<Frame> = got.out.iter().map(|(side, bytes)| masked(*side, bytes)).collect();
     let dropped = got.dropped.map_or_else(String::new, |reason| format!("dropped: {reason:?}"));
-    frames(want, &out, got.made).map(|(want, got)| (want, [got, dropped].join(" ").trim().to_owned()))
+    let made = got.made || out.iter().any(|frame| is_echo_reply(&frame.bytes));
+    frames(&want, &out, made).map(|(want, got)| (want, [got, dropped].join(" ").trim().to_owned()))
 }
 
 /// How frames that left differ from those that left Linux, for who sees only frames: which of them the director made, and may
@@ -53,6 +56,25 @@ pub(crate) fn frames(want: &[Frame], got: &[Frame], made: bool) -> Option<Pair> 
         masked
     };
     (masked(want) != masked(got)).then(|| (show(want, made), show(got, made)))
+}
+
+/// Frames that left by themselves while time passed. Linux's timers that fall due together end in any order, so ICMP errors are
+/// compared in none.
+pub(crate) fn frames_of_timers(want: &[Frame], got: &[Frame]) -> Option<Pair> {
+    let sorted = |frames: &[Frame]| {
+        let mut frames = frames.to_vec();
+        frames.sort_by_cached_key(|frame| is_icmp(&frame.bytes).then(|| mask(&frame.bytes, true)));
+        frames
+    };
+    frames(&sorted(want), &sorted(got), true)
+}
+
+fn is_icmp(frame: &[u8]) -> bool {
+    let protocol = match parse(frame) {
+        Ok(Parsed::Ip(info)) => info.protocol,
+        _ => return false,
+    };
+    matches!(protocol, protocol::ICMP | protocol::ICMPV6)
 }
 
 /// Rows of connections, and seconds left.
@@ -109,9 +131,15 @@ impl Answer {
         }
         let intact = testing::verify_checksums(frame).is_ok() && header_is_intact(&info, frame);
         let v4 = info.family == Family::V4;
+        let unaligned = !v4
+            && info.fragment != Fragment::No
+            && info.ip(frame).get(43).is_some_and(|flags| flags & 1 != 0)
+            && !info.upper_len().is_multiple_of(8);
         match info.protocol {
             // It knows no AH, whatever that protects.
             _ if !v4 && ipv6::next_header(info.ip(frame)) == protocol::AH => Self::Icmp(4, 1),
+            // RFC 8200 section 4.5.
+            _ if unaligned => Self::Icmp(4, 0),
             _ if !intact => Self::Silence,
             protocol::TCP if info.tcp_flags & tcp::RST != 0 => Self::Silence,
             protocol::TCP => Self::Reset,

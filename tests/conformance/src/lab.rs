@@ -10,14 +10,14 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use inet::{DropReason, IfaceId, NeighLimits, News, PortIndex};
+use inet::{DropReason, IfaceId, NeighLimits, News, PortIndex, ReassemblyLimits};
 use ipvs::pool::Pools;
 use ipvs::sync::Record;
 use ipvs::{
     ConnView, Cursor, DestId, Director, Helpers, Limits, NatSteering, Service, ServiceId, ServiceKey,
     ServiceTable, Settings, Snapshot, Steering, Timeouts, TrafficStats, WorkerId, WorkerShared,
 };
-use pipeline::{Counters, Pipeline, PipelineLimits, Ports};
+use pipeline::{Counters, Pipeline, PipelineLimits, Ports, Steered};
 use wire::{PacketBuf, VecBuf, ether};
 
 use crate::command::{self, Key, ServiceWords};
@@ -92,7 +92,11 @@ impl Lab {
         let director =
             Director::new(WorkerId(0), &limits, snapshot, vec![Arc::clone(&shared)], 1).expect("memory");
         let counters = Arc::new(Counters::default());
-        let limits = PipelineLimits { neighbours: NeighLimits::default(), icmp_per_second: 0 };
+        let limits = PipelineLimits {
+            neighbours: NeighLimits::default(),
+            reassembly: ReassemblyLimits::default(),
+            icmp_per_second: 0,
+        };
         Self {
             pipeline: Pipeline::new(WorkerId(0), director, limits, Arc::clone(&counters), 1),
             shared,
@@ -149,7 +153,7 @@ impl Lab {
         Outcome {
             out: wires.out,
             to_host: wires.to_host,
-            made: self.counters.generated.get() != made,
+            made: self.counters.generated.get() != made + wires.large,
             dropped: DropReason::ALL
                 .iter()
                 .zip(before.iter().zip(after))
@@ -159,7 +163,8 @@ impl Lab {
     }
 
     fn wires(&self) -> Wires {
-        Wires { counters: Arc::clone(&self.counters), out: Vec::new(), to_host: false, records: Vec::new() }
+        let counters = Arc::clone(&self.counters);
+        Wires { counters, out: Vec::new(), to_host: false, records: Vec::new(), large: 0 }
     }
 
     /// Connections in the tables.
@@ -231,11 +236,18 @@ struct Wires {
     out: Vec<(char, Vec<u8>)>,
     to_host: bool,
     records: Vec<Record>,
+    /// Large buffers that were asked for: they count as made, what is in them arrived.
+    large: u64,
 }
 
 impl Ports<VecBuf> for Wires {
     fn alloc(&mut self) -> Option<VecBuf> {
         Some(VecBuf::new(&[]))
+    }
+
+    fn alloc_large(&mut self) -> Option<VecBuf> {
+        self.large += 1;
+        Some(VecBuf::large())
     }
 
     fn tx(&mut self, port: PortIndex, packet: VecBuf) {
@@ -252,7 +264,7 @@ impl Ports<VecBuf> for Wires {
         true
     }
 
-    fn steer(&mut self, _: WorkerId, _: IfaceId, _: VecBuf) {
+    fn steer(&mut self, _: WorkerId, _: IfaceId, _: Steered, _: VecBuf) {
         panic!("there is one worker");
     }
 

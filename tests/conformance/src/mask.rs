@@ -25,7 +25,7 @@ pub fn mask(frame: &[u8], made: bool) -> Vec<u8> {
         || matches!(info.protocol, protocol::IPIP | protocol::IPV6 | protocol::GRE);
     let sync =
         info.protocol == protocol::UDP && SYNC_PORTS.contains(&info.dport) && info.dst(&frame).is_multicast();
-    let made = made || sync || is_echo_reply(&info, &frame);
+    let made = made || sync || is_echo_reply(&frame);
     if gue || sync {
         clear_source_port(&info, &mut frame);
     }
@@ -53,7 +53,30 @@ fn is_rest_of_gue(info: &PacketInfo, frame: &[u8]) -> bool {
     own && info.protocol == protocol::UDP && info.fragment == Fragment::Later
 }
 
-fn is_echo_reply(info: &PacketInfo, frame: &[u8]) -> bool {
+/// The identification in an IPv6 fragment header that follows the IP header.
+pub fn fragment_id(frame: &[u8]) -> Option<u32> {
+    let Ok(Parsed::Ip(info)) = parse(frame) else { return None };
+    let ip = info.ip(frame);
+    let fragment = info.family == Family::V6 && ip[6] == protocol::FRAGMENT;
+    fragment.then(|| ip.get(44..)?.first_chunk().copied().map(u32::from_be_bytes)).flatten()
+}
+
+/// A frame without the identification of IPv6 fragments that the director chose, as it does when it cuts a datagram again:
+/// any but the one that the frame had which led to this one.
+pub fn without_new_fragment_id(frame: &[u8], arrived: Option<u32>) -> Vec<u8> {
+    let mut masked = frame.to_vec();
+    if fragment_id(frame).is_some_and(|id| Some(id) != arrived) {
+        masked[58..62].fill(0);
+    }
+    masked
+}
+
+/// Whether a frame is an echo reply, or the first fragment of one.
+pub fn is_echo_reply(frame: &[u8]) -> bool {
+    let Ok(Parsed::Ip(info)) = parse(frame) else { return false };
+    if info.fragment == Fragment::Later {
+        return false;
+    }
     let kind = || icmp::kind(info.upper(frame));
     match info.family {
         Family::V4 => info.protocol == protocol::ICMP && kind() == icmp::ECHO_REPLY,
@@ -139,6 +162,19 @@ mod tests {
         };
         assert_eq!(mask(&packet(1), true), mask(&packet(2), true));
         assert_ne!(mask(&packet(1), false), mask(&packet(2), false));
+    }
+
+    #[test]
+    fn identifications_of_fragments_are_cleared_where_they_are_new() {
+        let fragment = |id| {
+            packet("2001:db8::1", "2001:db8::2").id(id).raw(17).fragment(8, true).payload(&[1; 8]).build()
+        };
+        assert_eq!(fragment_id(&fragment(7)), Some(7));
+        assert_eq!(fragment_id(&packet("2001:db8::1", "2001:db8::2").udp(1, 2).build()), None);
+        let masked = |id| without_new_fragment_id(&fragment(id), Some(7));
+        assert_eq!(masked(8), masked(9));
+        assert_ne!(masked(7), masked(8));
+        assert_eq!(masked(7), fragment(7));
     }
 
     #[test]

@@ -188,6 +188,26 @@ impl<'c> Checker<'c> {
                 self.error(IssueKind::Limit, Place::table("limits").key(key), String::new(), message);
             }
         }
+        let (of_datagram, of_sender) = (limits.fragments_per_datagram, limits.fragments_per_sender);
+        for (key, found, fits, expected) in [
+            (
+                "fragments",
+                limits.fragments,
+                limits.fragments > u32::from(of_datagram),
+                format!("more than limits.fragments_per_datagram = {of_datagram}"),
+            ),
+            (
+                "fragments_per_sender",
+                u32::from(of_sender),
+                of_sender >= of_datagram,
+                format!("at least limits.fragments_per_datagram = {of_datagram}"),
+            ),
+        ] {
+            if !fits {
+                let message = format!("found {found}, expected {expected}");
+                self.error(IssueKind::Limit, Place::table("limits").key(key), String::new(), message);
+            }
+        }
     }
 }
 

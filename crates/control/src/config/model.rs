@@ -136,11 +136,27 @@ pub struct Limits {
     pub destinations: u32,
     /// Of each worker.
     pub neighbours: u32,
+    /// Fragments that wait for others, of each worker.
+    pub fragments: u32,
+    /// Of them, those of one datagram, and those of one sender.
+    pub fragments_per_datagram: u16,
+    pub fragments_per_sender: u16,
+    /// Buffers for gathered datagrams, of all workers together.
+    pub large_buffers: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { connections: 1_000_000, services: 4096, destinations: 65_536, neighbours: 4096 }
+        Limits {
+            connections: 1_000_000,
+            services: 4096,
+            destinations: 65_536,
+            neighbours: 4096,
+            fragments: 1024,
+            fragments_per_datagram: 128,
+            fragments_per_sender: 256,
+            large_buffers: 256,
+        }
     }
 }
 

@@ -78,6 +78,14 @@ fn every_error_says_what_was_found_and_what_was_expected() {
             "11:12: error: limits.services: found \"1\", expected an integer from 1 to 1000000",
         ),
         (
+            "[limits]\nfragments = 128".into(),
+            "11:13: error: limits.fragments: found 128, expected more than limits.fragments_per_datagram = 128",
+        ),
+        (
+            "[limits]\nfragments_per_sender = 127".into(),
+            "11:24: error: limits.fragments_per_sender: found 127, expected at least limits.fragments_per_datagram = 128",
+        ),
+        (
             "[limits]\nservices = 0x0".into(),
             "11:12: error: limits.services: found 0x0, expected an integer from 1 to 1000000",
         ),

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Write};
 use api::sysctl::Range;
 use api::{ServiceKey, SyncSpec, Sysctl, SysctlValue, TunnelChecksum, TunnelType};
 
-use super::model::{Config, Hugepages, Idle, NatSteering, Placement, Port, Service};
+use super::model::{Config, Hugepages, Idle, Limits, NatSteering, Placement, Port, Service};
 
 /// The whole configuration, defaults included.
 pub fn to_toml(config: &Config) -> String {
@@ -30,6 +30,9 @@ fn write(c: &Config, out: &mut String) -> fmt::Result {
     writeln!(out, "idle = {}", quote(idle(c.workers.idle)))?;
     writeln!(out, "\n[limits]\nconnections = {}\nservices = {}", c.limits.connections, c.limits.services)?;
     writeln!(out, "destinations = {}\nneighbours = {}", c.limits.destinations, c.limits.neighbours)?;
+    let Limits { fragments, fragments_per_datagram, fragments_per_sender, large_buffers, .. } = c.limits;
+    writeln!(out, "fragments = {fragments}\nfragments_per_datagram = {fragments_per_datagram}")?;
+    writeln!(out, "fragments_per_sender = {fragments_per_sender}\nlarge_buffers = {large_buffers}")?;
     c.ports.iter().try_for_each(|p| port(p, out))?;
     for v in &c.vlans {
         writeln!(out, "\n[[vlan]]\nname = {}\nport = {}\nid = {}", quote(&v.name), quote(&v.port), v.id)?;

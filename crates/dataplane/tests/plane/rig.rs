@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use dataplane::{Idle, Plane, PlaneConfig, PortSetup};
 use dpdk::{Burst, EalConfig, Hugepages, LogLevel, Mempool, Port, PortConfig, RxQueue, TxQueue};
 use inet::{
-    Address, AddressRole, DropReason, Iface, IfaceId, NeighLimits, Net, NetConfig, PortIndex, Route,
-    StaticNeighbour,
+    Address, AddressRole, DropReason, Iface, IfaceId, NeighLimits, Net, NetConfig, PortIndex,
+    ReassemblyLimits, Route, StaticNeighbour,
 };
 use ipvs::pool::Pools;
 use ipvs::{
@@ -243,6 +243,8 @@ pub fn plane_config(workers: u16, ring_size: u32) -> PlaneConfig {
         idle: Idle::Sleep,
         limits: Limits { connections: 4096, services: 16, dests: 64, ..Limits::default() },
         neighbours: NeighLimits::default(),
+        reassembly: ReassemblyLimits::default(),
+        large_mbufs: 16,
         icmp_per_second: 0,
         mbufs: 16383,
         ring_size,

@@ -7,15 +7,15 @@
 //! | IPv4, gathered where it was delivered to the host ([`Sizes::Largest`]: requests, in LOCAL_IN) | as large as the largest that came; a tunnel packet around it as well |
 //! | IPv4, gathered on its way through ([`Sizes::AsCame`]: replies, in FORWARD) | as it came |
 //! | IPv6 that without a fragment header is no longer than the largest that came | in one piece |
-//! | other IPv6 that fits 1,280 bytes | as it came, or in one piece |
-//! | other IPv6, both ways, and tunnel packets around it | as large as the largest that came, but not below 1,280 |
+//! | IPv6, all of whose fragments have room in front of them | as it came; what a tunnel adds is in the first |
+//! | other IPv6, both ways, and tunnel packets around it | as large as the largest that came, but not below 1,280; if that is one piece, it is a fragment all the same (RFC 6946) |
+//! | IPv4 in an IPv6 tunnel packet | as large as the MTU |
+//! | IPv6 in an IPv4 tunnel packet | in one piece if that fits the MTU, else as it came |
 //!
-//! "Don't fragment" stays on all IPv4 fragments. The identification is the datagram's (IPv4), or new (IPv6). "As it
-//! came" is rebuilt from the size of the first fragment, as senders fragment: all alike but the last. Where they were
-//! not alike, since a router cut them once more, sizes may differ from those that came; never do they exceed the
-//! largest that came, nor their number the number that came, and IPv6 that fits 1,280 bytes leaves whole. (Which of
-//! the two Linux does with such IPv6 depends on where its driver put the bytes; whole, it keeps a fragment header,
-//! which RFC 8021 advises against and rvs leaves out.)
+//! What would exceed the MTU is cut anew. "Don't fragment" stays on all IPv4 fragments. The identification is the
+//! datagram's (IPv4), or new (IPv6). Which fragments of IPv6 have room in front of them is in Linux the driver's affair;
+//! here it is as on the machine of the recordings: short ones, which are copied, and long ones, which share no buffer.
+//! A datagram whose fragments changed their size more often than [`Cuts`] remembers is cut anew.
 
 use wire::ether::HEADER_LEN as ETHERNET;
 use wire::ipv6::{FRAGMENT_LEN, FragmentHeader, MAX_EXTENSIONS, MIN_MTU};
@@ -24,30 +24,76 @@ use wire::{Family, PacketBuf, PacketInfo, ipv4, ipv6, protocol};
 use crate::drop::DropReason;
 use crate::fragment::keep_copied_options;
 
-/// How a datagram was cut when it came. Eight bytes, to travel beside the packet to another worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Runs of fragments of one size that are remembered.
+const RUNS: usize = 8;
+
+/// How a datagram was cut when it came. To travel beside the packet to another worker, it becomes [`Cuts::BYTES`] bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cuts {
-    /// Bytes that the first fragment carried.
-    pub first: u16,
-    /// Bytes that the others carried together.
-    pub behind_first: u16,
     /// Length of the largest fragment's IP packet. This, and not the whole, is what an IPv6 path MTU is compared with.
     pub largest: u16,
-    /// How many fragments there were.
-    pub count: u16,
+    /// Fragments with the same payload one behind the other: its bytes, and how many. The first unused has none.
+    runs: [Run; RUNS],
+    /// There were more runs.
+    forgot: bool,
+    /// A fragment had no room in front of it.
+    crowded: bool,
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Run {
+    len: u16,
+    count: u16,
+}
+
+/// IP packets of more bytes than this, and of less than that, had no room in front of them.
+const CROWDED: core::ops::Range<u16> = 115..1208;
+
 impl Cuts {
-    /// As a number.
-    pub fn to_bits(self) -> u64 {
-        let Self { first, behind_first, largest, count } = self;
-        [first, behind_first, largest, count].into_iter().fold(0, |bits, part| bits << 16 | u64::from(part))
+    /// Length of the bytes that it becomes.
+    pub const BYTES: usize = 4 + 4 * RUNS;
+
+    /// Notes the next fragment, by the length of its payload and its IP packet.
+    pub(super) fn note(&mut self, len: usize, ip_len: u16) {
+        self.largest = self.largest.max(ip_len);
+        self.crowded |= CROWDED.contains(&ip_len);
+        if self.forgot {
+            return;
+        }
+        let used = self.runs.iter().take_while(|run| run.count > 0).count();
+        let (before, free) = self.runs.split_at_mut(used);
+        match (before.last_mut(), free.first_mut()) {
+            (Some(run), _) if usize::from(run.len) == len => run.count += 1,
+            (_, Some(run)) => *run = Run { len: len as u16, count: 1 },
+            (_, None) => self.forgot = true,
+        }
+    }
+
+    /// As bytes.
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..2].copy_from_slice(&self.largest.to_be_bytes());
+        bytes[2..4].copy_from_slice(&[u8::from(self.forgot), u8::from(self.crowded)]);
+        for (to, run) in bytes[4..].as_chunks_mut::<4>().0.iter_mut().zip(self.runs) {
+            *to = (u32::from(run.len) << 16 | u32::from(run.count)).to_be_bytes();
+        }
+        bytes
     }
 
     /// The same, back.
-    pub fn from_bits(bits: u64) -> Self {
-        let part = |place: u32| (bits >> (place * 16)) as u16;
-        Self { first: part(3), behind_first: part(2), largest: part(1), count: part(0) }
+    pub fn from_bytes(bytes: &[u8; Self::BYTES]) -> Self {
+        let mut runs = [Run::default(); RUNS];
+        for (run, from) in runs.iter_mut().zip(bytes[4..].as_chunks::<4>().0) {
+            let word = u32::from_be_bytes(*from);
+            *run = Run { len: (word >> 16) as u16, count: word as u16 };
+        }
+        let largest = u16::from_be_bytes([bytes[0], bytes[1]]);
+        Self { largest, runs, forgot: bytes[2] != 0, crowded: bytes[3] != 0 }
+    }
+
+    /// Payloads of the fragments, in order. Not all, if some were forgotten.
+    fn payloads(&self) -> impl Iterator<Item = usize> + Clone + '_ {
+        self.runs.iter().flat_map(|run| core::iter::repeat_n(usize::from(run.len), usize::from(run.count)))
     }
 }
 
@@ -61,10 +107,12 @@ pub enum Sizes {
 }
 
 /// How a datagram leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Leaving {
+#[derive(Clone, Copy, Debug)]
+pub struct Leaving<'a> {
     /// How it came.
-    pub cuts: Cuts,
+    pub cuts: &'a Cuts,
+    /// Of which family it came: a tunnel packet around it may be of the other.
+    pub family: Family,
     /// What to make of that.
     pub sizes: Sizes,
     /// The route's MTU.
@@ -74,8 +122,9 @@ pub struct Leaving {
 }
 
 /// Sends a datagram that [`super::Reassembly`] put together, after translation or inside a tunnel packet, in
-/// fragments, and passes them to `emit` in order; the last one is `packet`'s own buffer. IPv4 that must not be
-/// fragmented is cut nevertheless, since it came so: whether the whole may pass the MTU is asked before.
+/// fragments, and passes them to `emit` in order, each in a buffer of its own; what leaves in one piece keeps `packet`'s.
+/// IPv4 that must not be fragmented is cut nevertheless, since it came so: whether the whole may pass the MTU is asked
+/// before.
 ///
 /// `info` is the packet's as it is now; its IPv4 header checksum need not be right. `alloc` gives empty buffers.
 /// Returns how many were emitted.
@@ -87,14 +136,14 @@ pub struct Leaving {
 pub fn refragment<B: PacketBuf>(
     mut packet: B,
     info: &PacketInfo,
-    leaving: Leaving,
+    leaving: Leaving<'_>,
     mut alloc: impl FnMut() -> Option<B>,
     mut emit: impl FnMut(B),
 ) -> Result<usize, (B, DropReason)> {
     let head = Head::of(packet.bytes(), info, leaving.id);
     let planned = head.and_then(|head| Some((Plan::of(&head, info, leaving)?, head)));
     let Some((plan, mut head)) = planned else { return Err((packet, DropReason::MtuExceeded)) };
-    if plan.whole {
+    if matches!(plan, Plan::Whole) {
         emit(packet);
         return Ok(1);
     }
@@ -102,10 +151,14 @@ pub fn refragment<B: PacketBuf>(
     packet.truncate(usize::from(info.end));
     packet.adj(l3 - ETHERNET);
     let payload_at = ETHERNET + head.replaces;
+    let payload_len = packet.bytes().len().saturating_sub(payload_at);
+    let mut came = leaving.cuts.payloads();
     let (mut at, mut emitted) = (0, 0);
-    while let Some(len) = plan.next(at) {
+    while at < payload_len {
         let Some(mut piece) = alloc() else { return Err((packet, DropReason::NoMbuf)) };
-        let header = head.write(at, len, true);
+        let left = payload_len - at;
+        let len = plan.next(at, left, &mut came).min(left);
+        let header = head.write(at, len, len < left);
         if piece.append(header.len() + len).is_err() {
             return Err((packet, DropReason::NoMbuf));
         }
@@ -115,73 +168,68 @@ pub fn refragment<B: PacketBuf>(
         emit(piece);
         (at, emitted) = (at + len, emitted + 1);
     }
-    let header = head.write(at, plan.payload_len - at, false);
-    // A header longer than the packet's has its room where the payload was that has left.
-    packet.adj(payload_at + at - header.len());
-    packet.bytes_mut()[..header.len()].copy_from_slice(header);
-    emit(packet);
-    Ok(emitted + 1)
+    Ok(emitted)
 }
 
 /// Which pieces there will be.
 #[derive(Clone, Copy, Debug)]
-struct Plan {
-    payload_len: usize,
-    /// Bytes of the first piece, and of those that follow.
-    first: usize,
-    step: usize,
-    /// Most bytes of the last piece.
-    last: usize,
-    /// Nothing is to be cut.
-    whole: bool,
+enum Plan {
+    /// One, the packet as it is.
+    Whole,
+    /// Each of `step` bytes, up to the last of at most `last`.
+    Even { step: usize, last: usize },
+    /// As they came, but for the first.
+    AsCame { first: usize },
 }
 
 impl Plan {
-    fn of(head: &Head, info: &PacketInfo, leaving: Leaving) -> Option<Self> {
-        let Leaving { cuts, sizes, mtu, .. } = leaving;
-        let payload_len = info.ip_len().checked_sub(head.replaces)?;
-        let least = if info.family == Family::V6 { MIN_MTU } else { 0 };
-        let limit = cuts.largest.max(least);
-        if info.family == Family::V6 && limit > mtu {
-            return None;
-        }
-        let limit = usize::from(limit.min(mtu));
-        let last = limit.checked_sub(head.ip_len())?;
-        let step = last / 8 * 8;
-        if step == 0 {
-            return None;
-        }
-        let fits = info.ip_len() + head.ip_len() - head.replaces <= limit;
-        let as_came = match info.family {
-            Family::V4 => sizes == Sizes::AsCame,
-            Family::V6 => fits,
+    /// None: it cannot pass the MTU.
+    fn of(head: &Head, info: &PacketInfo, leaving: Leaving<'_>) -> Option<Self> {
+        let Leaving { cuts, family, sizes, mtu, .. } = leaving;
+        let ip_len = info.ip_len();
+        let payload_len = ip_len.checked_sub(head.replaces)?;
+        let (limit, whole, as_came) = match (family, info.family) {
+            (Family::V4, Family::V4) => {
+                (cuts.largest.min(mtu), cuts.largest.min(mtu), sizes == Sizes::AsCame)
+            }
+            (Family::V6, Family::V6) => (cuts.largest.max(MIN_MTU), cuts.largest, !cuts.crowded),
+            (Family::V4, Family::V6) => (mtu, mtu, false),
+            (Family::V6, Family::V4) => (mtu, mtu, true),
         };
-        let as_large = info.family == Family::V6 && info.ip_len() <= usize::from(cuts.largest);
-        let plan = Self { payload_len, first: step, step, last, whole: fits };
-        if as_large {
-            return Some(Self { whole: true, ..plan });
+        let last = usize::from(limit).checked_sub(head.ip_len())?;
+        if limit > mtu || last < 8 {
+            return None;
         }
-        Some(if as_came { plan.as_came(head, cuts).unwrap_or(plan) } else { plan })
+        if ip_len <= usize::from(whole) {
+            return Some(Self::Whole);
+        }
+        let as_came = as_came.then(|| Self::as_came(payload_len, last, cuts)).flatten();
+        Some(as_came.unwrap_or(Self::Even { step: last / 8 * 8, last }))
     }
 
     /// The sizes that came, as far as they can be kept: what was added in front is in the first.
-    fn as_came(self, head: &Head, cuts: Cuts) -> Option<Self> {
-        let first = self.payload_len.checked_sub(usize::from(cuts.behind_first))?;
-        let step = usize::from(cuts.first) / 8 * 8;
-        let last = usize::from(cuts.largest).checked_sub(head.ip_len())?.min(self.last);
-        let fits = first.is_multiple_of(8) && (1..=self.last).contains(&first) && first < self.payload_len;
-        if !fits || !(1..=last).contains(&step) {
-            return None;
-        }
-        let between = usize::from(cuts.behind_first).saturating_sub(last).div_ceil(step);
-        (between + 2 <= usize::from(cuts.count)).then_some(Self { first, step, last, whole: false, ..self })
+    fn as_came(payload_len: usize, most: usize, cuts: &Cuts) -> Option<Self> {
+        let behind = cuts.payloads().skip(1);
+        let first = payload_len.checked_sub(behind.clone().sum())?;
+        let aligned = first.is_multiple_of(8) && cuts.runs.iter().all(|run| run.len > 0 || run.count == 0);
+        let fits = first > 0 && first <= most && behind.clone().all(|len| len <= most);
+        // All but the last end where another can start.
+        let mut left = behind.clone().count();
+        let steps = behind.clone().all(|len| {
+            left -= 1;
+            left == 0 || len.is_multiple_of(8)
+        });
+        (!cuts.forgot && aligned && steps && fits && first < payload_len).then_some(Self::AsCame { first })
     }
 
-    /// Bytes of the piece that starts at `at`, if it is not the last.
-    fn next(&self, at: usize) -> Option<usize> {
-        match at {
-            0 => Some(self.first),
-            _ => (self.payload_len - at > self.last).then_some(self.step),
+    /// Most bytes of the piece that starts at `at`, where `left` are left; `came` goes on with each.
+    fn next(&self, at: usize, left: usize, came: &mut impl Iterator<Item = usize>) -> usize {
+        let size = came.next();
+        match *self {
+            Self::AsCame { first } if at == 0 => first,
+            Self::AsCame { .. } => size.unwrap_or(left),
+            Self::Even { step, last } if left > last => step,
+            Self::Even { .. } | Self::Whole => left,
         }
     }
 }

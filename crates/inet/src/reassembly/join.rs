@@ -1,6 +1,6 @@
 //! Making one packet of a datagram's fragments.
 
-use wire::{Family, PacketBuf, Parsed, ipv4, ipv6, parse};
+use wire::{Family, PacketBuf, PacketInfo, Parsed, ipv4, ipv6, parse};
 
 use super::cut::Cuts;
 use super::piece::Piece;
@@ -35,25 +35,32 @@ pub(super) fn join<B: PacketBuf>(
             return Err(reason);
         }
     };
+    let mut cuts = Cuts::default();
+    cuts.note(shape.first_len, first.piece.ip_len);
     let (mut whole, spent) = match shape.room(first.packet, alloc) {
         Ok(room) => room,
         Err((packet, spare)) => {
+            let reason = if spare.is_some() { DropReason::DatagramTooLong } else { DropReason::NoLargeMbuf };
             for packet in core::iter::once(packet).chain(spare) {
-                release(Released::Dropped(packet, DropReason::NoMbuf));
+                release(Released::Dropped(packet, reason));
             }
-            return Err(DropReason::NoMbuf);
+            return Err(reason);
         }
     };
     if let Some(packet) = spent {
         release(Released::Merged(packet));
     }
     while let Some(Held { packet, piece, .. }) = table.pop_first(id) {
+        cuts.note((piece.end - piece.start) as usize, piece.ip_len);
         copy(&mut whole, shape.payload_at, &packet, &piece);
         release(Released::Merged(packet));
     }
     shape.finish(whole.bytes_mut(), congested);
     match parse(whole.bytes()) {
-        Ok(Parsed::Ip(info)) => Ok(Joined { packet: whole, info, cuts: shape.cuts }),
+        Ok(Parsed::Ip(info)) => {
+            let info = PacketInfo { largest_fragment: cuts.largest, ..info };
+            Ok(Joined { packet: whole, info, cuts })
+        }
         Ok(_) => Err((whole, DropReason::FragmentInvalid)),
         Err(error) => Err((whole, DropReason::from(error))),
     }
@@ -92,7 +99,6 @@ struct Shape {
     payload_len: usize,
     /// Whether routers must not fragment it (IPv4).
     dont_fragment: bool,
-    cuts: Cuts,
 }
 
 impl Shape {
@@ -118,15 +124,9 @@ impl Shape {
         }
         // Offsets in a frame have 16 bits, and so has a buffer's length.
         if header_end + payload_len > usize::from(u16::MAX) {
-            return Err(DropReason::NoMbuf);
+            return Err(DropReason::DatagramTooLong);
         }
         let first_len = first.piece.end as usize;
-        let cuts = Cuts {
-            first: first_len as u16,
-            behind_first: (payload_len - first_len) as u16,
-            largest: datagram.largest,
-            count: datagram.count,
-        };
         Ok(Self {
             family,
             l3,
@@ -138,7 +138,6 @@ impl Shape {
             payload_at: header_end,
             payload_len,
             dont_fragment: datagram.largest_whole == datagram.largest,
-            cuts,
         })
     }
 

@@ -74,43 +74,54 @@ pub(super) struct Piece {
     pub(super) ecn: u8,
 }
 
+/// Why a fragment has no place in any datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Misfit {
+    /// It has no data, or reaches behind 65,535 bytes; or of IPv6, it is the first and lacks its upper-layer header
+    /// (RFC 7112).
+    Impossible,
+    /// Of IPv6, more are to follow although its length is no multiple of eight (RFC 8200 section 4.5).
+    Misaligned,
+}
+
 impl Piece {
-    /// Reads a fragment. `None`: no datagram can have it.
-    ///
-    /// Such are: one without data, one that reaches behind 65,535 bytes, one of IPv6 that more are to follow although
-    /// its length is no multiple of eight (RFC 8200 section 4.5) or that is the first and lacks its upper-layer header
-    /// (RFC 7112). Of IPv4, what exceeds the multiple of eight is cut off, as Linux does.
-    pub(super) fn read(frame: &[u8], info: &PacketInfo) -> Option<Self> {
+    /// Reads a fragment. Of IPv4, what exceeds a multiple of eight is cut off if more are to follow, as Linux does.
+    pub(super) fn read(frame: &[u8], info: &PacketInfo) -> Result<Self, Misfit> {
         let ip = info.ip(frame);
         let (start, more, header_len) = match info.family {
             Family::V4 => (ipv4::fragment_offset(ip), ipv4::more_fragments(ip), ipv4::header_len(ip)),
             Family::V6 => {
-                let header = Extensions::walk(ip).ok()?.fragment?;
+                let header = Extensions::walk(ip).ok().and_then(|end| end.fragment);
+                let header = header.ok_or(Misfit::Impossible)?;
                 (header.offset, header.more, header.at + FRAGMENT_LEN)
             }
         };
-        let mut len = ip.len().checked_sub(header_len)?;
-        if more && !len.is_multiple_of(8) {
-            match info.family {
-                Family::V4 => len -= len % 8,
-                Family::V6 => return None,
-            }
+        let headless = info.family == Family::V6
+            && info.fragment == Fragment::First
+            && info.upper_len() < upper_header_len(info.protocol);
+        if headless {
+            return Err(Misfit::Impossible);
+        }
+        let mut len = ip.len().checked_sub(header_len).ok_or(Misfit::Impossible)?;
+        let misaligned = more && !len.is_multiple_of(8);
+        if misaligned && info.family == Family::V4 {
+            len -= len % 8;
         }
         let longest = match info.family {
             Family::V4 => LONGEST - header_len,
             Family::V6 => LONGEST - (header_len - FRAGMENT_LEN - ipv6::HEADER_LEN),
         };
-        let headless = info.family == Family::V6
-            && info.fragment == Fragment::First
-            && info.upper_len() < upper_header_len(info.protocol);
-        if len == 0 || start + len > longest || headless {
-            return None;
+        if len == 0 || start + len > longest {
+            return Err(Misfit::Impossible);
+        }
+        if misaligned && info.family == Family::V6 {
+            return Err(Misfit::Misaligned);
         }
         let (dont_fragment, ecn) = match info.family {
             Family::V4 => (ipv4::dont_fragment(ip), ipv4::tos(ip) & 3),
             Family::V6 => (false, ipv6::traffic_class(ip) & 3),
         };
-        Some(Self {
+        Ok(Self {
             start: start as u32,
             end: (start + len) as u32,
             more,

@@ -6,6 +6,7 @@
 //! their arrival is that of their ends: one list per family is all the timers there are.
 
 use super::piece::{FragmentKey, Piece};
+use crate::iface::IfaceId;
 
 const NONE: u32 = u32::MAX;
 
@@ -18,6 +19,8 @@ pub(super) struct DatagramId(u32);
 pub(super) struct Datagram {
     pub(super) key: FragmentKey,
     pub(super) due_ms: u64,
+    /// Where its last fragment came from.
+    pub(super) iface: IfaceId,
     /// Bytes of its fragmentable part, once the last fragment told.
     pub(super) total: Option<u32>,
     /// Bytes held.
@@ -196,6 +199,7 @@ impl<B> Table<B> {
         let mut datagram = Datagram {
             key,
             due_ms,
+            iface: IfaceId(0),
             total: None,
             got: 0,
             count: 0,
@@ -277,6 +281,11 @@ impl<B> Table<B> {
         datagram.note(&piece);
         self.shares[datagram.share as usize] += 1;
         self.places[at as usize] = Place { held: Some(Held { packet, piece, run }), next };
+    }
+
+    /// Notes where the fragment came from that a datagram has just got.
+    pub(super) fn came_from(&mut self, id: DatagramId, iface: IfaceId) {
+        self.datagrams[id.0 as usize].iface = iface;
     }
 
     /// Takes the first fragment out of a datagram.

@@ -1,7 +1,9 @@
 use std::collections::HashSet;
 
 use proptest::prelude::*;
-use wire::testing::{Frame, info, verify_checksums};
+use wire::testing::{
+    Frame, fragment as piece, fragmentable_at as payload_at, fragments as split, info, verify_checksums,
+};
 use wire::{Family, NoRoom, Parsed, ipv4, ipv6, parse, protocol};
 
 use super::*;
@@ -20,6 +22,8 @@ struct Buf {
     room: usize,
 }
 
+/// Where all fragments come from.
+const IFACE: IfaceId = IfaceId(3);
 const HEADROOM: usize = 128;
 /// What a port's buffers hold behind their headroom, and the large ones.
 const SMALL: usize = 2048;
@@ -68,7 +72,7 @@ impl PacketBuf for Buf {
 /// What came out, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Out {
-    Whole,
+    AsItIs,
     Held,
     Done(Vec<u8>),
     Refused(DropReason),
@@ -114,19 +118,22 @@ impl Bench {
             })
         };
         let mut released = Vec::new();
-        let accepted = self.reassembly.accept(now_ms, packet, &info(frame), alloc, |out| released.push(out));
+        let reassembly = &mut self.reassembly;
+        let accepted =
+            reassembly.accept(now_ms, IFACE, packet, &info(frame), alloc, |out| released.push(out));
         released.into_iter().for_each(|out| self.take(out));
         let out = match accepted {
-            Accepted::Whole(packet) => {
+            Accepted::AsItIs(packet) => {
                 assert_eq!(packet.bytes(), frame);
                 self.back(&packet);
-                Out::Whole
+                Out::AsItIs
             }
             Accepted::Held => Out::Held,
             Accepted::Done(joined) => {
                 self.back(&joined.packet);
                 self.cuts = Some(joined.cuts);
-                assert_eq!(joined.info, info(joined.packet.bytes()));
+                let largest_fragment = joined.cuts.largest;
+                assert_eq!(joined.info, PacketInfo { largest_fragment, ..info(joined.packet.bytes()) });
                 Out::Done(joined.packet.bytes().to_vec())
             }
             Accepted::Refused(reason) => {
@@ -165,7 +172,8 @@ impl Bench {
                 self.reasons.push(reason);
                 self.back(&packet);
             }
-            Released::TimedOut { packet, time_exceeded } => {
+            Released::TimedOut { packet, iface, time_exceeded } => {
+                assert_eq!(iface, IFACE);
                 assert_eq!(time_exceeded, info(packet.bytes()).fragment == Fragment::First);
                 self.timed_out.push(time_exceeded);
                 self.back(&packet);
@@ -185,52 +193,6 @@ impl Bench {
     fn reasons(&mut self) -> Vec<DropReason> {
         core::mem::take(&mut self.reasons)
     }
-}
-
-/// The fragment of the whole packet `frame` with `len` bytes from `start` on of what may be fragmented.
-fn piece(frame: &[u8], start: usize, len: usize, more: bool) -> Vec<u8> {
-    let whole = info(frame);
-    if whole.family == Family::V4 {
-        let header_len = ipv4::header_len(&frame[14..]);
-        let mut piece = frame[..14 + header_len].to_vec();
-        piece.extend_from_slice(&frame[14 + header_len + start..][..len]);
-        ipv4::set_total_len(&mut piece[14..], (header_len + len) as u16);
-        ipv4::set_fragment(&mut piece[14..], start, more);
-        return piece;
-    }
-    // Hop-by-hop options, when there are any, stay in front.
-    let (at, announced_at) = if frame[20] == protocol::HOP_BY_HOP { (62, 54) } else { (54, 20) };
-    let mut piece = frame[..at].to_vec();
-    let next_header = core::mem::replace(&mut piece[announced_at], protocol::FRAGMENT);
-    piece.extend_from_slice(&[next_header, 0]);
-    piece.extend_from_slice(&(start as u16 | u16::from(more)).to_be_bytes());
-    piece.extend_from_slice(&0x4242u32.to_be_bytes());
-    piece.extend_from_slice(&frame[at + start..][..len]);
-    let payload_len = (piece.len() - 54) as u16;
-    ipv6::set_payload_len(&mut piece[14..], payload_len);
-    piece
-}
-
-/// Where what may be fragmented starts in a frame.
-fn payload_at(frame: &[u8]) -> usize {
-    match info(frame).family {
-        Family::V4 => 14 + ipv4::header_len(&frame[14..]),
-        Family::V6 if frame[20] == protocol::HOP_BY_HOP => 62,
-        Family::V6 => 54,
-    }
-}
-
-/// All fragments of a packet, the sizes of all but the last given.
-fn split(frame: &[u8], sizes: &[usize]) -> Vec<Vec<u8>> {
-    let len = frame.len() - payload_at(frame);
-    let mut pieces = Vec::new();
-    let mut at = 0;
-    for &size in sizes {
-        pieces.push(piece(frame, at, size, true));
-        at += size;
-    }
-    pieces.push(piece(frame, at, len - at, false));
-    pieces
 }
 
 fn client(v6: bool, n: u8) -> Frame {

@@ -89,7 +89,7 @@ impl Core {
             // The least that a client can be told (RFC 2473, 7.1).
             mtu = mtu.max(IPV6_MIN_MTU);
         }
-        if info.ip_len() > usize::from(mtu) && !may_exceed(packet.bytes(), info, to) {
+        if len_to_pass(info) > usize::from(mtu) && !may_exceed(packet.bytes(), info, to) {
             let kind = IcmpError::FragmentationNeeded { mtu };
             return Err(self.answer(context, packet, info, kind, DropReason::MtuExceeded, to.counts_for));
         }
@@ -116,6 +116,15 @@ impl Core {
             }
             None => Verdict::Drop(reason),
         }
+    }
+}
+
+/// What has to fit the MTU of a packet that came in fragments: of IPv4 the whole, of IPv6 the largest of them, since they
+/// leave no larger [__mtu_check_toobig_v6].
+fn len_to_pass(info: &PacketInfo) -> usize {
+    match info.family {
+        Family::V4 => info.ip_len(),
+        Family::V6 => info.largest_len(),
     }
 }
 

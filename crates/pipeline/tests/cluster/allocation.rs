@@ -2,14 +2,14 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use inet::{IfaceId, NeighLimits, News, PortIndex};
+use inet::{IfaceId, NeighLimits, News, PortIndex, ReassemblyLimits};
 use ipvs::sync::Record;
 use ipvs::{Director, Limits, Method, Protocol, SchedulerKind, SyncSettings, WorkerId, WorkerShared};
-use pipeline::{Counters, Pipeline, PipelineLimits, Ports};
-use wire::testing::{Frame, info};
+use pipeline::{Counters, Pipeline, PipelineLimits, Ports, Steered};
+use wire::testing::{Frame, fragments, info};
 use wire::{Family, PacketBuf, VecBuf, tcp};
 
 use crate::frames::{from_client, from_server, inside};
@@ -48,17 +48,24 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Keeps the last packet sent, and frees nothing.
+/// Keeps the last packet sent.
 #[derive(Default)]
 struct Slot {
     sent: Option<VecBuf>,
     to_host: Option<VecBuf>,
     told: Option<Record>,
+    /// Empty packets, with their room.
+    stock: Vec<VecBuf>,
+    large: Vec<VecBuf>,
 }
 
 impl Ports<VecBuf> for Slot {
     fn alloc(&mut self) -> Option<VecBuf> {
-        None
+        self.stock.pop()
+    }
+
+    fn alloc_large(&mut self) -> Option<VecBuf> {
+        self.large.pop()
     }
 
     fn tx(&mut self, _: PortIndex, packet: VecBuf) {
@@ -73,7 +80,7 @@ impl Ports<VecBuf> for Slot {
         self.to_host = Some(packet);
     }
 
-    fn steer(&mut self, _: WorkerId, _: IfaceId, packet: VecBuf) {
+    fn steer(&mut self, _: WorkerId, _: IfaceId, _: Steered, packet: VecBuf) {
         self.sent = Some(packet);
     }
 
@@ -100,7 +107,11 @@ impl Bench {
         let shared: Vec<_> = (0..workers).map(|_| Arc::new(WorkerShared::new(&limits))).collect();
         let snapshot = site.snapshot(None);
         let director = Director::new(WorkerId(0), &limits, snapshot, shared, 1).expect("memory");
-        let limits = PipelineLimits { neighbours: NeighLimits::default(), icmp_per_second: 0 };
+        let limits = PipelineLimits {
+            neighbours: NeighLimits::default(),
+            reassembly: ReassemblyLimits::default(),
+            icmp_per_second: 0,
+        };
         let pipeline = Pipeline::new(WorkerId(0), director, limits, Arc::new(Counters::default()), 1);
         Self { pipeline, slot: Slot::default(), now_ms: 1_000 }
     }
@@ -215,4 +226,39 @@ fn passing_echo_errors_and_steering_allocate_nothing() {
             assert_eq!(made, 0, "steered or served, {family:?}");
         }
     }
+}
+
+#[test]
+fn fragments_are_gathered_and_cut_without_an_allocation() {
+    let mut bench = Bench::new(1);
+    bench.slot.stock = (0..64).map(|_| VecBuf::new(&[])).collect();
+    bench.slot.large = (0..8).map(|_| VecBuf::large()).collect();
+    for family in FAMILIES {
+        for method in METHODS {
+            let service = service_endpoint(family, method);
+            let packets: Vec<VecBuf> = datagram(client(family, 1), service, 3000, 1400);
+            let before = ALLOCATIONS.get();
+            for packet in packets {
+                bench.pipeline.receive(bench.now_ms, WAN, packet, &mut bench.slot);
+            }
+            assert_eq!(ALLOCATIONS.get() - before, 0, "{family:?} {method:?}");
+            assert!(bench.slot.sent.take().is_some(), "{family:?} {method:?}");
+        }
+        // What waits in vain is answered.
+        let service = service_endpoint(family, Method::Fullnat);
+        let first = datagram(client(family, 2), service, 3000, 1400).swap_remove(0);
+        bench.pipeline.receive(bench.now_ms, WAN, first, &mut bench.slot);
+        let before = ALLOCATIONS.get();
+        bench.now_ms += 60_000;
+        bench.pipeline.tick(bench.now_ms, 256, &mut bench.slot);
+        assert_eq!(ALLOCATIONS.get() - before, 0, "{family:?}");
+        assert!(bench.slot.sent.take().is_some(), "{family:?}");
+    }
+}
+
+/// The fragments of a UDP datagram, as they arrive.
+fn datagram(from: IpAddr, to: SocketAddr, len: usize, size: usize) -> Vec<VecBuf> {
+    let frame = Frame::new(from, to.ip()).mac(ROUTER_MAC, WAN_MAC).id(7);
+    let whole = frame.udp(4000, to.port()).payload(&vec![7; len - 8]).build();
+    fragments(&whole, &[size, size]).iter().map(|piece| VecBuf::new(piece)).collect()
 }

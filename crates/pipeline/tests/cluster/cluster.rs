@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use inet::{DropReason, IfaceId, NeighLimits, NeighbourView, News, PortIndex};
+use inet::{DropReason, IfaceId, NeighLimits, NeighbourView, News, PortIndex, ReassemblyLimits};
 use ipvs::sync::{Imported, Record, owners};
 use ipvs::{ConnView, Cursor, Director, Limits, ServiceId, Snapshot, WorkerId, WorkerShared};
-use pipeline::{Counter, Counters, Pipeline, PipelineLimits, Ports};
+use pipeline::{Counter, Counters, Pipeline, PipelineLimits, Ports, Steered};
 use wire::{PacketBuf, VecBuf};
 
 use crate::site::Site;
@@ -53,13 +53,15 @@ impl Sent {
 pub struct Lists {
     counters: Arc<Counters>,
     sent: Sent,
-    steered: Vec<(WorkerId, IfaceId, VecBuf)>,
+    steered: Vec<(WorkerId, IfaceId, Steered, VecBuf)>,
     learned: Vec<News>,
     told: Vec<Record>,
     /// The ports without an exception interface.
     without_host: Vec<PortIndex>,
     /// How many more empty packets the pool has.
     pool: usize,
+    /// The same of large ones.
+    large_pool: usize,
 }
 
 impl Ports<VecBuf> for Lists {
@@ -68,7 +70,13 @@ impl Ports<VecBuf> for Lists {
         Some(VecBuf::new(&[]))
     }
 
+    fn alloc_large(&mut self) -> Option<VecBuf> {
+        self.large_pool = self.large_pool.checked_sub(1)?;
+        Some(VecBuf::large())
+    }
+
     fn tx(&mut self, port: PortIndex, packet: VecBuf) {
+        assert!(packet.clone().append(VecBuf::ROOM).is_err(), "no large buffer is sent");
         self.counters.tx.add(1);
         self.counters.tx_bytes.add(packet.bytes().len() as u64);
         self.sent.frames.push((port, packet.bytes().to_vec()));
@@ -86,9 +94,9 @@ impl Ports<VecBuf> for Lists {
         self.sent.host.push((port, packet.bytes().to_vec()));
     }
 
-    fn steer(&mut self, worker: WorkerId, iface: IfaceId, packet: VecBuf) {
+    fn steer(&mut self, worker: WorkerId, iface: IfaceId, why: Steered, packet: VecBuf) {
         self.counters.to_ring.add(1);
-        self.steered.push((worker, iface, packet));
+        self.steered.push((worker, iface, why, packet));
     }
 
     fn broadcast(&mut self, news: News) {
@@ -106,8 +114,10 @@ struct Worker {
 }
 
 /// Bounds of a cluster's workers.
+#[derive(Clone, Copy)]
 pub struct Bounds {
     pub neighbours: NeighLimits,
+    pub reassembly: ReassemblyLimits,
     pub icmp_per_second: u32,
     pub connections: u32,
 }
@@ -115,7 +125,7 @@ pub struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         let neighbours = NeighLimits { entries: 64, held_per_entry: 4, held: 8 };
-        Self { neighbours, icmp_per_second: 0, connections: 8192 }
+        Self { neighbours, reassembly: ReassemblyLimits::default(), icmp_per_second: 0, connections: 8192 }
     }
 }
 
@@ -141,8 +151,8 @@ impl Cluster {
             let (snapshot, shared) = (Arc::clone(&snapshot), shared.clone());
             let director = Director::new(WorkerId(id), &limits, snapshot, shared, 7 + u64::from(id));
             let counters = Arc::new(Counters::default());
-            let limits =
-                PipelineLimits { neighbours: bounds.neighbours, icmp_per_second: bounds.icmp_per_second };
+            let Bounds { neighbours, reassembly, icmp_per_second, .. } = bounds;
+            let limits = PipelineLimits { neighbours, reassembly, icmp_per_second };
             let director = director.expect("memory for a small table");
             Worker {
                 pipeline: Pipeline::new(WorkerId(id), director, limits, Arc::clone(&counters), id.into()),
@@ -154,6 +164,7 @@ impl Cluster {
                     told: Vec::new(),
                     without_host: Vec::new(),
                     pool: usize::MAX,
+                    large_pool: usize::MAX,
                 },
             }
         };
@@ -262,20 +273,34 @@ impl Cluster {
         self.workers.iter().map(|worker| worker.ports.counters.imported_as(imported)).sum()
     }
 
-    /// What rings carry arrives, until all is quiet. Packets are steered once; again only where a connection came from another
-    /// director and its replies lead to another worker.
+    /// Leaves each worker this many large empty packets.
+    pub fn leave_large_pool(&mut self, count: usize) {
+        self.workers.iter_mut().for_each(|worker| worker.ports.large_pool = count);
+    }
+
+    /// What rings carry arrives, until all is quiet. Packets are steered once; again only what was put together of fragments,
+    /// or where a connection came from another director and its replies lead to another worker.
     #[track_caller]
     fn settle(&mut self) -> Sent {
         let mut sent = Sent::default();
-        for _ in 0..1 + usize::from(self.redirects) {
+        for _ in 0..2 + usize::from(self.redirects) {
             let mut on_rings = Vec::new();
             for worker in &mut self.workers {
                 on_rings.append(&mut worker.ports.steered);
             }
-            for (to, iface, packet) in on_rings {
+            for (to, iface, why, packet) in on_rings {
                 sent.steered += 1;
                 let Worker { pipeline, ports } = &mut self.workers[usize::from(to.0)];
-                pipeline.receive_steered(self.now_ms, iface, packet, ports);
+                let before = ports.steered.len();
+                pipeline.receive_steered(self.now_ms, iface, why, packet, ports);
+                let again = &ports.steered[before..];
+                let gathered = |(_, _, why, _): &_| matches!(why, Steered::Gathered(_));
+                let twice = why == Steered::Fragment || self.redirects;
+                assert!(twice || again.is_empty(), "a packet is steered once");
+                assert!(
+                    self.redirects || again.iter().all(gathered),
+                    "a fragment is steered once, and then the whole"
+                );
             }
         }
         for from in 0..self.workers.len() {

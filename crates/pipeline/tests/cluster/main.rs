@@ -2,6 +2,7 @@
 
 mod allocation;
 mod cluster;
+mod fragments;
 mod frames;
 mod ipsec;
 mod malformed;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use ipvs::{Method, NatSteering, Protocol, Rng};
 use wire::testing::{Frame, info};
-use wire::{Family, ether, icmp, icmpv6, protocol, tcp};
+use wire::{Family, ether, icmp, icmpv6, tcp};
 
 use crate::cluster::{Cluster, Sent};
 use crate::frames::{from_client, from_server, inside, see, see_error};
@@ -278,27 +278,4 @@ fn flushing_forgets_connections_of_all_workers() {
     let frame = from_server(server_mac(number), flow.protocol, server, client, tcp::ACK, b"");
     links.receive(LAN, &frame).nothing();
     assert_eq!(links.cluster.dropped(inet::DropReason::NotConnection), 1);
-}
-
-#[test]
-fn fragments_to_services_are_refused_wherever_they_arrive() {
-    let mut links = Links::new(4, BY_ADDRESS, Delivery::Random);
-    for family in FAMILIES {
-        let (from, to) = (client(family, 1), service_endpoint(family, Method::Fullnat));
-        let first = Frame::new(from, to.ip())
-            .mac(ROUTER_MAC, WAN_MAC)
-            .udp(4000, to.port())
-            .payload(&[7; 64])
-            .fragment(0, true)
-            .build();
-        let later = Frame::new(from, to.ip())
-            .mac(ROUTER_MAC, WAN_MAC)
-            .raw(protocol::UDP)
-            .payload(&[7; 64])
-            .fragment(72, false)
-            .build();
-        links.receive(WAN, &first).nothing();
-        links.receive(WAN, &later).nothing();
-    }
-    assert_eq!(links.cluster.dropped(inet::DropReason::Fragment), 4);
 }

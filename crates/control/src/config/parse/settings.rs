@@ -60,6 +60,14 @@ pub(super) fn limits(s: &mut Section<'_, '_, '_>) -> Limits {
         services: s.int("services", 1..=1_000_000).unwrap_or(default.services),
         destinations: s.int("destinations", 1..=10_000_000).unwrap_or(default.destinations),
         neighbours: s.int("neighbours", 16..=1_000_000).unwrap_or(default.neighbours),
+        fragments: s.int("fragments", 3..=1_000_000).unwrap_or(default.fragments),
+        fragments_per_datagram: s
+            .int("fragments_per_datagram", 2..=8192)
+            .unwrap_or(default.fragments_per_datagram),
+        fragments_per_sender: s
+            .int("fragments_per_sender", 2..=65535)
+            .unwrap_or(default.fragments_per_sender),
+        large_buffers: s.int("large_buffers", 1..=65536).unwrap_or(default.large_buffers),
     }
 }
 

@@ -28,6 +28,10 @@ fn gather(pieces: &[Vec<u8>]) -> (Vec<u8>, Cuts) {
     }
 }
 
+fn leaving(cuts: &Cuts, family: Family, sizes: Sizes) -> Leaving<'_> {
+    Leaving { cuts, family, sizes, mtu: 1500, id: 1 }
+}
+
 /// Another next hop, one hop less, as direct routing forwards.
 fn forward(frame: &mut [u8], to: &str) {
     frame[..12].copy_from_slice(&hex(to));
@@ -58,7 +62,7 @@ fn a_request_leaves_as_large_as_its_largest() {
     frame[36..38].copy_from_slice(&5353u16.to_be_bytes());
     frame[40..42].copy_from_slice(&0x96feu16.to_be_bytes());
     assert_eq!(verify_checksums(&frame), Ok(()));
-    let left = leave(&frame, Leaving { cuts, sizes: Sizes::Largest, mtu: 1500, id: 0 });
+    let left = leave(&frame, leaving(&cuts, Family::V4, Sizes::Largest));
     let want = [
         recorded(
             "02000000020b020000000002080045000234424320003f11e135c63364020a00020b0bb814e9080896fe",
@@ -89,7 +93,7 @@ fn a_reply_leaves_as_it_came() {
     frame[34..36].copy_from_slice(&53u16.to_be_bytes());
     frame[40..42].copy_from_slice(&0xf558u16.to_be_bytes());
     assert_eq!(verify_checksums(&frame), Ok(()));
-    let left = leave(&frame, Leaving { cuts, sizes: Sizes::AsCame, mtu: 1500, id: 0 });
+    let left = leave(&frame, leaving(&cuts, Family::V4, Sizes::AsCame));
     let want = vec![
         recorded(
             "0200000000fe020000000001080045000414424620003f1128f9c0000264c633640200350bb80808f558",
@@ -113,7 +117,7 @@ fn ipv6_leaves_at_1280() {
     let (mut frame, cuts) = gather(&pieces);
     assert_eq!(verify_checksums(&frame), Ok(()));
     forward(&mut frame, "02000000020c020000000002");
-    let left = leave(&frame, Leaving { cuts, sizes: Sizes::Largest, mtu: 1500, id: 0x037d_5fb3 });
+    let left = leave(&frame, Leaving { id: 0x037d_5fb3, ..leaving(&cuts, Family::V6, Sizes::Largest) });
     let head = "02000000020c02000000000286dd60000000";
     let want = vec![
         recorded(&format!("{head}04d82c3f{addresses}11000001037d5fb30bb8003508088573"), 0, 1224),
@@ -152,6 +156,8 @@ fn sizes_are_those_of_the_recordings() {
         seen("reply", false, None, AsCame, &[1024, 1024], &[1024, 1024]),
         seen("reply of four", false, None, AsCame, &[504, 504, 504, 536], &[504, 504, 504, 536]),
         seen("tiny reply", false, None, AsCame, &[16, 48], &[16, 48]),
+        seen("reply, middle smaller", false, None, AsCame, &[1400, 1200, 1400], &[1400, 1200, 1400]),
+        seen("reply, first larger", false, None, AsCame, &[600, 16, 16], &[600, 16, 16]),
         seen("reply, last larger", false, None, AsCame, &[496, 504], &[496, 504]),
         seen("ipip", false, ipip, Largest, &[1024, 1024], &[1024, 1024, 20]),
         seen("ipip, odd rest", false, ipip, Largest, &[1032, 1016], &[1032, 1032, 4]),
@@ -165,6 +171,14 @@ fn sizes_are_those_of_the_recordings() {
         seen("IPv6, tiny four", true, None, Largest, &[24, 24, 24, 48], &[24, 24, 24, 48]),
         seen("IPv6, no longer than its largest", true, None, Largest, &[8, 248], &[256]),
         seen("IPv6, large", true, None, Largest, &[1400, 1400], &[1400, 1400]),
+        seen("IPv6, middle smaller", true, None, Largest, &[1400, 1200, 1400], &[1400, 1200, 1400]),
+        seen("IPv6, middle crowded", true, None, Largest, &[1400, 600, 1400], &[1400, 1400, 600]),
+        seen("IPv6, first crowded", true, None, Largest, &[1000, 1400], &[1400, 1000]),
+        seen("IPv6, long and short", true, None, Largest, &[1400, 16, 1400], &[1400, 16, 1400]),
+        seen("IPv6, short and crowded", true, None, Largest, &[16, 48, 600], &[664]),
+        seen("IPv6, just not crowded", true, None, Largest, &[64, 64, 64], &[64, 64, 64]),
+        seen("IPv6, just crowded", true, None, Largest, &[72, 72, 72], &[216]),
+        seen("IPv6 below 1280", true, None, Largest, &[496, 504], &[1000]),
         seen("IPv6, just above", true, None, Largest, &[704, 696], &[1232, 168]),
         seen("IPv6 reply", true, None, AsCame, &[504, 504, 504, 536], &[1232, 816]),
         seen("IPv6 reply, tiny", true, None, AsCame, &[16, 48], &[16, 48]),
@@ -183,14 +197,44 @@ fn sizes_are_those_of_the_recordings() {
             Some((added, number)) => in_tunnel(&frame, added, number),
             None => frame,
         };
-        let pieces = leave(&frame, Leaving { cuts, sizes, mtu: 1500, id: 1 }).expect(name);
-        let header = |piece: &Vec<u8>| match (v6, info(piece).fragment) {
+        let pieces =
+            leave(&frame, leaving(&cuts, if v6 { Family::V6 } else { Family::V4 }, sizes)).expect(name);
+        let header = |piece: &Vec<u8>| match (v6, piece[20] == protocol::FRAGMENT) {
             (false, _) => 34,
-            (true, Fragment::No) => 54,
-            (true, _) => 62,
+            (true, false) => 54,
+            (true, true) => 62,
         };
         let got: Vec<usize> = pieces.iter().map(|piece| piece.len() - header(piece)).collect();
         assert_eq!(got, left, "{name}");
+    }
+}
+
+#[test]
+fn tunnels_of_the_other_family_know_nothing_of_fragments_or_keep_them() {
+    for (v6, came, left) in [
+        (false, &[1024, 1024][..], &[1448, 620][..]),
+        (false, &[16, 48], &[84]),
+        (false, &[504, 504, 504, 536], &[1448, 620]),
+        (true, &[1024, 1024], &[1064, 1024]),
+        (true, &[16, 48], &[104]),
+        (true, &[504, 504, 504, 536], &[544, 504, 504, 536]),
+        (true, &[1400, 1400], &[1440, 1400]),
+        (true, &[496, 504], &[1040]),
+    ] {
+        let (_, before) = came.split_last().unwrap();
+        let (frame, cuts) = gather(&split(&udp(v6, 1, came.iter().sum()), before));
+        let outer =
+            if v6 { Frame::v4("10.0.2.1", "10.0.2.12") } else { Frame::v6("2001:db8:2::1", "2001:db8:2::c") };
+        let outer = outer.raw(if v6 { protocol::IPV6 } else { protocol::IPIP }).payload(&frame[14..]).build();
+        let family = if v6 { Family::V6 } else { Family::V4 };
+        let pieces = leave(&outer, leaving(&cuts, family, Sizes::Largest)).expect("fragments");
+        let header = |piece: &Vec<u8>| match (v6, piece[20] == protocol::FRAGMENT) {
+            (true, _) => 34,
+            (false, false) => 54,
+            (false, true) => 62,
+        };
+        let got: Vec<usize> = pieces.iter().map(|piece| piece.len() - header(piece)).collect();
+        assert_eq!(got, left, "{came:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What leaves, frame by frame.
-pub(super) fn leave(frame: &[u8], leaving: Leaving) -> Result<Vec<Vec<u8>>, DropReason> {
+pub(super) fn leave(frame: &[u8], leaving: Leaving<'_>) -> Result<Vec<Vec<u8>>, DropReason> {
     let mut pieces = Vec::new();
     let alloc = || Some(Buf::new(0, &[], SMALL));
     let packet = Buf::new(0, frame, LARGE.max(frame.len()));
@@ -54,8 +54,8 @@ proptest! {
         prop_assert_eq!(out, Out::Done(frame.clone()));
         let cuts = bench.cuts.unwrap();
         let how = if as_came { Sizes::AsCame } else { Sizes::Largest };
-        let left = leave(&frame, Leaving { cuts, sizes: how, mtu, id: 0x4242 });
         let v6 = kind > 2;
+        let left = leave(&frame, leaving(&cuts, v6, how, mtu));
         if v6 && cuts.largest.max(1280) > mtu {
             prop_assert_eq!(left, Err(DropReason::MtuExceeded));
             return Ok(());
@@ -68,9 +68,12 @@ proptest! {
             prop_assert!(v6 || ipv4::dont_fragment(&piece[14..]) == (kind == 2));
         }
         if left.len() == 1 {
-            // Only of IPv6, and only where a whole one passes every link, or passed as a fragment.
+            // Only of IPv6, and only where a whole one passes every link, or passed as a fragment: with a fragment header
+            // unless it is no longer than one that came.
             prop_assert!(v6 && frame.len() - 14 <= usize::from(cuts.largest.max(1280)));
-            prop_assert_eq!(&left[0], &frame);
+            let whole = frame.len() - 14 <= usize::from(cuts.largest);
+            let want = if whole { frame.clone() } else { piece(&frame, 0, frame.len() - payload_at(&frame), false) };
+            prop_assert_eq!(&left[0], &want);
             return Ok(());
         }
         if mtu >= cuts.largest {
@@ -85,19 +88,19 @@ proptest! {
     fn whatever_the_cuts_say_it_leaves_within_the_mtu(
         kind in 0..6u8,
         len in 24..3000usize,
-        bits: u64,
-        narrow: bool,
+        runs in prop::collection::vec((0..400usize, 1..4usize), 0..10),
+        largest in 0..1600u16,
+        other_family: bool,
         as_came: bool,
         mtu in 0..1600u16,
     ) {
         let frame = frame_of(kind, len);
-        let mut cuts = Cuts::from_bits(bits);
-        if narrow {
-            let Cuts { first, behind_first, largest, count } = cuts;
-            cuts = Cuts { first: first % 256, behind_first: behind_first % 4096, largest: largest % 1600, count };
+        let mut cuts = Cuts::default();
+        for (len, count) in runs {
+            (0..count).for_each(|_| cuts.note(len, largest));
         }
         let sizes = if as_came { Sizes::AsCame } else { Sizes::Largest };
-        if let Ok(left) = leave(&frame, Leaving { cuts, sizes, mtu, id: 1 }) {
+        if let Ok(left) = leave(&frame, leaving(&cuts, (kind > 2) != other_family, sizes, mtu)) {
             prop_assert!(left.iter().all(|piece| piece.len() - 14 <= usize::from(mtu)));
             let payload: usize = left.iter().map(|piece| info(piece).ip_len()).sum();
             prop_assert!(payload >= info(&frame).ip_len());
@@ -105,31 +108,49 @@ proptest! {
     }
 }
 
+/// Sizes of a datagram's fragments without headers, all of whose IP packets are `header` bytes longer.
+fn cuts_of(payloads: &[usize], header: usize) -> Cuts {
+    let mut cuts = Cuts::default();
+    payloads.iter().for_each(|len| cuts.note(*len, (len + header) as u16));
+    cuts
+}
+
+fn leaving(cuts: &Cuts, v6: bool, sizes: Sizes, mtu: u16) -> Leaving<'_> {
+    let family = if v6 { Family::V6 } else { Family::V4 };
+    Leaving { cuts, family, sizes, mtu, id: 0x4242 }
+}
+
 #[test]
 fn options_that_are_not_copied_stay_in_the_first() {
     // Record route (7, not copied), router alert (148, copied), one no-operation.
     let options = [7, 7, 4, 0, 0, 0, 0, 148, 4, 0, 0, 1];
     let frame = client(false, 1).ip_options(&options).udp(1, 2).payload(&[7; 120]).build();
-    let cuts = Cuts { first: 64, behind_first: 64, largest: 96, count: 2 };
-    let left = leave(&frame, Leaving { cuts, sizes: Sizes::AsCame, mtu: 1500, id: 0 }).unwrap();
+    let cuts = cuts_of(&[64, 64], 32);
+    let left = leave(&frame, leaving(&cuts, false, Sizes::AsCame, 1500)).unwrap();
     assert_eq!(left[0][34..46], options);
     assert_eq!(left[1][34..46], [1, 1, 1, 1, 1, 1, 1, 148, 4, 0, 0, 1]);
 }
 
 #[test]
-fn many_small_fragments_are_not_made_of_few() {
-    // The first had eight bytes, the second all others: as they came there would be hundreds.
+fn sizes_that_change_too_often_are_forgotten() {
     let frame = udp(false, 1, 3000);
-    let cuts = Cuts { first: 8, behind_first: 2992, largest: 1420, count: 4 };
-    let left = leave(&frame, Leaving { cuts, sizes: Sizes::AsCame, mtu: 1500, id: 0 }).unwrap();
-    assert_eq!(left.len(), 3);
+    let payloads = |left: &[Vec<u8>]| left.iter().map(|piece| piece.len() - 34).collect::<Vec<_>>();
+    // Eight runs are remembered.
+    let came = [400, 200, 400, 200, 400, 200, 200, 400, 600];
+    let cuts = cuts_of(&came, 20);
+    let left = leave(&frame, leaving(&cuts, false, Sizes::AsCame, 1500)).unwrap();
+    assert_eq!(payloads(&left), came);
+    let cuts = cuts_of(&[400, 200, 400, 200, 400, 200, 400, 200, 600], 20);
+    let left = leave(&frame, leaving(&cuts, false, Sizes::AsCame, 1500)).unwrap();
+    assert_eq!(payloads(&left), [600; 5]);
+    assert_eq!(Cuts::from_bytes(&cuts.to_bytes()), cuts);
 }
 
 #[test]
 fn says_when_buffers_run_out() {
     let frame = udp(false, 1, 3000);
-    let cuts = Cuts { first: 1000, behind_first: 2000, largest: 1020, count: 3 };
-    let leaving = Leaving { cuts, sizes: Sizes::Largest, mtu: 1500, id: 0 };
+    let cuts = cuts_of(&[1000, 1000, 1000], 20);
+    let leaving = leaving(&cuts, false, Sizes::Largest, 1500);
     let (mut left, mut emitted) = (1, 0);
     let alloc = || {
         left -= 1;
