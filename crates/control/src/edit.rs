@@ -156,6 +156,7 @@ fn edit_service(service: &mut Service, edit: ServiceEdit) {
         persistence_netmask,
         persistence_engine,
         ops,
+        helper,
     } = edit;
     let spec = &mut service.spec;
     spec.scheduler = scheduler.unwrap_or(spec.scheduler);
@@ -166,6 +167,7 @@ fn edit_service(service: &mut Service, edit: ServiceEdit) {
     spec.persistence_netmask = persistence_netmask.unwrap_or(spec.persistence_netmask);
     spec.persistence_engine = persistence_engine.unwrap_or(spec.persistence_engine);
     spec.ops = ops.unwrap_or(spec.ops);
+    spec.helper = helper.unwrap_or(spec.helper);
 }
 
 fn edit_dest(dest: &mut api::DestSpec, edit: DestEdit) {

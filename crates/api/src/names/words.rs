@@ -168,6 +168,22 @@ word_enum! {
     } expected "`sip`"
 }
 
+word_enum! {
+    /// What expects the further connections that those of a service lead to.
+    #[derive(Default)]
+    Helper {
+        /// FTP's at port 21, TFTP's at port 69.
+        #[default]
+        Auto = "auto",
+        /// FTP's.
+        Ftp = "ftp",
+        /// TFTP's.
+        Tftp = "tftp",
+        /// None.
+        None = "none",
+    } expected "`auto`, `ftp`, `tftp` or `none`"
+}
+
 serde_as_str!(
     Protocol,
     ConnProtocol,
@@ -177,5 +193,6 @@ serde_as_str!(
     Family,
     TunnelType,
     TunnelChecksum,
-    Engine
+    Engine,
+    Helper
 );

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::names::{
-    DestKey, Engine, Family, Method, Netmask, Protocol, Scheduler, SchedulerFlag, ServiceKey, TunnelChecksum,
-    TunnelType,
+    DestKey, Engine, Family, Helper, Method, Netmask, Protocol, Scheduler, SchedulerFlag, ServiceKey,
+    TunnelChecksum, TunnelType,
 };
 
 /// A virtual service as its owner wishes it.
@@ -30,6 +30,8 @@ pub struct ServiceSpec {
     pub persistence_engine: Option<Engine>,
     /// One-packet scheduling: each UDP packet on its own.
     pub ops: bool,
+    /// What expects the further connections that its connections lead to.
+    pub helper: Helper,
 }
 
 impl ServiceSpec {
@@ -45,6 +47,7 @@ impl ServiceSpec {
             persistence_netmask: None,
             persistence_engine: None,
             ops: false,
+            helper: Helper::default(),
         }
     }
 
@@ -82,6 +85,8 @@ struct ServiceFields {
     persistence_engine: Option<Engine>,
     #[serde(default, skip_serializing_if = "is_false")]
     ops: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    helper: Helper,
 }
 
 impl From<ServiceSpec> for ServiceFields {
@@ -101,6 +106,7 @@ impl From<ServiceSpec> for ServiceFields {
             persistence_netmask: spec.persistence_netmask,
             persistence_engine: spec.persistence_engine,
             ops: spec.ops,
+            helper: spec.helper,
         }
     }
 }
@@ -120,6 +126,7 @@ impl TryFrom<ServiceFields> for ServiceSpec {
             persistence_netmask: fields.persistence_netmask,
             persistence_engine: fields.persistence_engine,
             ops: fields.ops,
+            helper: fields.helper,
         })
     }
 }
@@ -150,6 +157,8 @@ pub struct ServiceEdit {
     pub persistence_engine: Option<Option<Engine>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ops: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub helper: Option<Helper>,
 }
 
 /// A field that is there, be it `null`, as opposed to one that is not.
@@ -280,6 +289,7 @@ mod tests {
         for json in [
             r#"{"protocol":"tcp","address":"192.0.2.1","port":0,"scheduler":"rr","persistence_timeout_s":360,"persistence_netmask":"255.255.255.0"}"#,
             r#"{"protocol":"udp","address":"2001:db8::1","port":53,"scheduler":"rr","persistence_engine":"sip","ops":true}"#,
+            r#"{"protocol":"tcp","address":"192.0.2.1","port":2121,"scheduler":"rr","helper":"ftp"}"#,
             r#"{"fwmark":7,"family":"ipv6","scheduler":"wlc","persistence_timeout_s":60,"persistence_netmask":"64"}"#,
         ] {
             let spec: ServiceSpec = serde_json::from_str(json).unwrap_or_else(|e| panic!("{json}: {e}"));

@@ -1,8 +1,8 @@
 //! Services and destinations in the director's words.
 
 use api::{
-    DestSpec, Engine, Family, Method, Netmask, Protocol, Scheduler, SchedulerFlag, ServiceKey, ServiceSpec,
-    TunnelChecksum, TunnelType,
+    DestSpec, Engine, Family, Helper, Method, Netmask, Protocol, Scheduler, SchedulerFlag, ServiceKey,
+    ServiceSpec, TunnelChecksum, TunnelType,
 };
 use ipvs::{ClientMask, Dest, GueChecksum, Persistence, PoolId, SchedulerKind, SchedulerOptions, Tunnel};
 
@@ -36,22 +36,29 @@ pub(super) fn service(
         persistence: persistence(spec),
         one_packet: spec.ops,
         engine: spec.persistence_engine.map(engine),
-        helpers: helpers(),
+        helpers: helpers(spec),
         dests: dests.collect::<Result<_, BuildError>>()?,
         epoch,
         ..ipvs::Service::new(id, service_key(&key), scheduler(spec.scheduler))
     })
 }
 
-/// Which connections have a helper.
-fn helpers() -> ipvs::Helpers {
-    ipvs::Helpers::well_known()
+/// Which connections have a helper: one that is named has the service's port, or its own where the service has none.
+fn helpers(spec: &ServiceSpec) -> ipvs::Helpers {
+    let helper = match spec.helper {
+        Helper::Auto => return ipvs::Helpers::well_known(),
+        Helper::None => return ipvs::Helpers::NONE,
+        Helper::Ftp => ipvs::Helper::Ftp,
+        Helper::Tftp => ipvs::Helper::Tftp,
+    };
+    let port = if spec.key.port() == 0 { helper.well_known_port() } else { spec.key.port() };
+    ipvs::Helpers::NONE.with(helper, &[port])
 }
 
 /// Whether connections of a service can have a helper, should both directions of them pass.
-pub fn may_be_helped(key: &ServiceKey) -> bool {
-    let key = service_key(key);
-    helpers().concern(key.protocol(), key.port())
+pub fn may_be_helped(spec: &ServiceSpec) -> bool {
+    let key = service_key(&spec.key);
+    helpers(spec).concern(key.protocol(), key.port())
 }
 
 /// A service's key in the director's words.

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Write};
 
 use api::sysctl::Range;
-use api::{ServiceKey, SyncSpec, Sysctl, SysctlValue, TunnelChecksum, TunnelType};
+use api::{Helper, ServiceKey, SyncSpec, Sysctl, SysctlValue, TunnelChecksum, TunnelType};
 
 use super::model::{Config, Hugepages, Idle, Limits, NatSteering, Placement, Port, Service};
 
@@ -121,6 +121,7 @@ fn service(s: &Service, out: &mut String) -> fmt::Result {
     optional(out, "persistence_netmask", spec.persistence_netmask.map(quote))?;
     optional(out, "persistence_engine", spec.persistence_engine.map(quote))?;
     optional(out, "ops", spec.ops.then_some(true))?;
+    optional(out, "helper", (spec.helper != Helper::default()).then(|| quote(spec.helper)))?;
     for d in &s.dests {
         writeln!(out, "  [[service.destination]]\n  address = {}\n  port = {}", quote(d.address), d.port)?;
         writeln!(out, "  method = {}\n  weight = {}", quote(d.method), d.weight)?;

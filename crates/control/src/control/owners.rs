@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use api::{Error, ErrorCode, Method, ServiceKey};
+use api::{Error, ErrorCode, Method, ServiceKey, ServiceSpec};
 use ipvs::{ServiceTable, WorkerShared};
 
 use crate::config::{Config, NatSteering, Service};
@@ -32,14 +32,15 @@ pub(super) fn refuse_moving(
         let plain = table.masquerades(protocol, address, port) == Some(false)
             && table.helped(protocol, address, port).is_none();
         let by_rule = has(Method::Nat) && new.steering.nat == NatSteering::Address;
-        let by_address = (has(Method::Nat) || has(Method::Fullnat)) && crate::build::may_be_helped(&key);
+        let by_address =
+            (has(Method::Nat) || has(Method::Fullnat)) && crate::build::may_be_helped(&service.spec);
         plain && (by_rule || by_address)
     };
     for service in new.services.iter().filter(begins) {
         let key = service.spec.key();
         let connections = connections_of(&key, ids, shared);
         if connections > 0 {
-            return Err(moving(&key, connections, ids.service(&key).is_some(), new.steering.nat));
+            return Err(moving(&service.spec, connections, ids.service(&key).is_some(), new.steering.nat));
         }
     }
     Ok(())
@@ -54,13 +55,14 @@ fn connections_of(key: &ServiceKey, ids: &Ids, shared: &[Arc<WorkerShared>]) -> 
         .sum()
 }
 
-fn moving(key: &ServiceKey, connections: u64, exists: bool, nat: NatSteering) -> Error {
+fn moving(spec: &ServiceSpec, connections: u64, exists: bool, nat: NatSteering) -> Error {
+    let key = &spec.key;
     let flush =
         if exists { format!("rvsctl conn flush --service {key}") } else { "rvsctl conn flush".to_owned() };
-    if nat == NatSteering::Endpoint || crate::build::may_be_helped(key) {
+    if nat == NatSteering::Endpoint || crate::build::may_be_helped(spec) {
         let message = format!(
             "the first `nat` or `fullnat` destination of service {key}, which has a helper, would move its {connections} \
-             connections to other workers: drop them first (`{flush}`), or use another service"
+             connections to other workers: drop them first (`{flush}`), use another service, or one with helper = \"none\""
         );
         return Error::new(ErrorCode::RestartRequired, message).about("[workers] count");
     }

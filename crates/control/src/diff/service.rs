@@ -58,6 +58,7 @@ fn spec_details(old: &ServiceSpec, new: &ServiceSpec) -> Vec<String> {
             persistence_netmask,
             persistence_engine,
             ops,
+            helper,
         } = spec;
         let flags: Vec<&str> = scheduler_flags.iter().map(|flag| flag.as_str()).collect();
         [
@@ -69,6 +70,7 @@ fn spec_details(old: &ServiceSpec, new: &ServiceSpec) -> Vec<String> {
             ("persistence_netmask", or(persistence_netmask, NONE)),
             ("persistence_engine", or(persistence_engine, NONE)),
             ("ops", ops.to_string()),
+            ("helper", helper.to_string()),
         ]
     };
     differing(settings(old), settings(new))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use api::{Engine, Netmask, Request, Scheduler, SchedulerFlag, ServiceEdit, ServiceKey, ServiceSpec};
+use api::{Engine, Helper, Netmask, Request, Scheduler, SchedulerFlag, ServiceEdit, ServiceKey, ServiceSpec};
 use clap::{Args, Subcommand};
 
 use super::Action;
@@ -61,6 +61,9 @@ The address need not be on an interface yet; until it is (`addr add`), clients d
         /// One-packet scheduling: each UDP packet on its own.
         #[arg(short, long)]
         ops: bool,
+        /// What expects the further connections that its connections lead to.
+        #[arg(long, default_value = "auto", value_parser = words::helper())]
+        helper: Helper,
     },
     /// Change a service; what is not given stays as it is.
     #[command(after_help = "\
@@ -159,6 +162,9 @@ pub struct ServiceChange {
     /// No one-packet scheduling any more.
     #[arg(long, conflicts_with = "ops")]
     no_ops: bool,
+    /// What expects the further connections that its connections lead to.
+    #[arg(long, value_parser = words::helper())]
+    helper: Option<Helper>,
 }
 
 impl From<ServiceChange> for ServiceEdit {
@@ -172,6 +178,7 @@ impl From<ServiceChange> for ServiceEdit {
             persistence_netmask: setting(change.netmask, change.no_netmask),
             persistence_engine: setting(change.pe, change.no_pe),
             ops: change.ops.then_some(true).or(change.no_ops.then_some(false)),
+            helper: change.helper,
         }
     }
 }
@@ -188,7 +195,16 @@ impl ServiceVerb {
             ServiceVerb::Show(service) => {
                 Action::ask_for(Request::ServiceShow { service: service.key()? }, View::Details)
             }
-            ServiceVerb::Add { service, scheduler, sched_flags, table_size, pool, persistence, ops } => {
+            ServiceVerb::Add {
+                service,
+                scheduler,
+                sched_flags,
+                table_size,
+                pool,
+                persistence,
+                ops,
+                helper,
+            } => {
                 let service = ServiceSpec {
                     scheduler_flags: sched_flags.into_iter().collect::<BTreeSet<_>>(),
                     maglev_table_size: table_size,
@@ -197,6 +213,7 @@ impl ServiceVerb {
                     persistence_netmask: persistence.netmask,
                     persistence_engine: persistence.pe,
                     ops,
+                    helper,
                     ..ServiceSpec::new(service.key()?, scheduler)
                 };
                 Action::ask(Request::ServiceAdd { service })

@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use api::{
-    Cidr, ConnProtocol, DestKey, Engine, Family, Method, ParseError, Protocol, Scheduler, SchedulerFlag,
-    ServiceKey, TunnelType,
+    Cidr, ConnProtocol, DestKey, Engine, Family, Helper, Method, ParseError, Protocol, Scheduler,
+    SchedulerFlag, ServiceKey, TunnelType,
 };
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -138,6 +138,18 @@ pub fn engine() -> impl TypedValueParser<Value = Engine> {
         })
     };
     PossibleValuesParser::new(Engine::ALL.iter().map(value)).try_map(|word| word.parse::<Engine>())
+}
+
+pub fn helper() -> impl TypedValueParser<Value = Helper> {
+    let value = |helper: &Helper| {
+        PossibleValue::new(helper.as_str()).help(match helper {
+            Helper::Auto => "FTP's at port 21, TFTP's at port 69",
+            Helper::Ftp => "FTP's data connections",
+            Helper::Tftp => "TFTP's transfers",
+            Helper::None => "no further connections are expected",
+        })
+    };
+    PossibleValuesParser::new(Helper::ALL.iter().map(value)).try_map(|word| word.parse::<Helper>())
 }
 
 pub fn tunnel_type() -> impl TypedValueParser<Value = TunnelType> {

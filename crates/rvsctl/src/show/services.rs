@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use api::{DestView, Rates, ServiceSpec, ServiceView, Traffic, TunnelChecksum, TunnelType};
+use api::{DestView, Helper, Rates, ServiceSpec, ServiceView, Traffic, TunnelChecksum, TunnelType};
 
 use super::{NONE, or_none};
 use crate::table::{Table, pairs};
@@ -51,6 +51,7 @@ fn flags(spec: &ServiceSpec) -> String {
         flags.extend(spec.persistence_engine.map(|engine| format!("pe {engine}")));
     }
     flags.extend(spec.ops.then(|| "ops".to_owned()));
+    flags.extend((spec.helper != Helper::default()).then(|| format!("helper {}", spec.helper)));
     flags.join(" ")
 }
 

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use api::{
-    DestSpec, Family, Method, Netmask, Protocol, ServiceKey, ServiceSpec, TunnelChecksum, TunnelType,
+    DestSpec, Family, Helper, Method, Netmask, Protocol, ServiceKey, ServiceSpec, TunnelChecksum, TunnelType,
     WEIGHT_MAX,
 };
 
@@ -48,6 +48,16 @@ pub fn service_faults(config: &Config, service: &Service) -> Vec<Fault> {
         let message = format!("found {engine}, which reads udp, expected a service of udp");
         faults.push(("persistence_engine", message));
     }
+    let needed = match spec.helper {
+        Helper::Ftp => Some(Protocol::Tcp),
+        Helper::Tftp => Some(Protocol::Udp),
+        Helper::Auto | Helper::None => None,
+    };
+    if let (Some(needed), Some(found)) = (needed, spec.key.protocol())
+        && needed != found
+    {
+        faults.push(("helper", format!("found {} in a service of {found}, expected {needed}", spec.helper)));
+    }
     faults.extend(steering_fault(config, service));
     faults
 }
@@ -60,9 +70,9 @@ fn steering_fault(config: &Config, service: &Service) -> Option<Fault> {
     if !masquerades || config.workers.count() <= 1 {
         return None;
     }
-    if config.steering.nat == NatSteering::Endpoint && crate::build::may_be_helped(&spec.key) {
+    if config.steering.nat == NatSteering::Endpoint && crate::build::may_be_helped(spec) {
         let message = "found a service with a helper (ftp, tftp) and `nat` destinations under [steering] nat = \"endpoint\", \
-                       which gives one client to several workers: expected nat = \"address\", or one worker";
+                       which gives one client to several workers: expected nat = \"address\", one worker, or helper = \"none\"";
         return Some(("port", message.to_owned()));
     }
     spec.persistence_timeout_s?;

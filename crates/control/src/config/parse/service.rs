@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use api::{
-    DestKey, DestSpec, Engine, Family, Method, Netmask, Protocol, Scheduler, SchedulerFlag, ServiceKey,
-    ServiceSpec, TunnelChecksum, TunnelType, WEIGHT_MAX,
+    DestKey, DestSpec, Engine, Family, Helper, Method, Netmask, Protocol, Scheduler, SchedulerFlag,
+    ServiceKey, ServiceSpec, TunnelChecksum, TunnelType, WEIGHT_MAX,
 };
 use toml::de::DeValue;
 
@@ -26,6 +26,7 @@ pub(super) fn service(s: &mut Section<'_, '_, '_>) -> Option<ServiceSpec> {
     let persistence_netmask = s.value("persistence_netmask", Netmask::EXPECTED, netmask);
     let persistence_engine = s.parsed::<Engine>("persistence_engine", Engine::EXPECTED);
     let ops = s.boolean("ops").unwrap_or(false);
+    let helper = s.parsed::<Helper>("helper", Helper::EXPECTED).unwrap_or_default();
     let scheduler = if scheduler_absent { Some(Scheduler::Wlc) } else { scheduler };
     Some(ServiceSpec {
         scheduler_flags: scheduler_flags.into_iter().collect(),
@@ -35,6 +36,7 @@ pub(super) fn service(s: &mut Section<'_, '_, '_>) -> Option<ServiceSpec> {
         persistence_netmask,
         persistence_engine,
         ops,
+        helper,
         ..ServiceSpec::new(key?, scheduler?)
     })
 }
