@@ -25,6 +25,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("curl", "the client"),
     ("iperf3", "throughput suites"),
     ("iputils-ping", "ping suites"),
+    ("libusrsctp-examples", "suite sctp: both ends, in user space"),
     ("procps", "sysctl and ps, for people who look around"),
 ];
 
@@ -51,7 +52,7 @@ pub(crate) fn run() -> Result<()> {
     }
     println!("setup: installing from Debian's archive");
     for (name, why) in &missing {
-        println!("  {name:<14} {why}");
+        println!("  {name:<20} {why}");
     }
     apt(&["update", "-q"])?;
     let services_stay_off = PolicyRc::forbid_starts()?;

@@ -17,6 +17,7 @@ mod methods;
 mod onearm;
 mod ping;
 mod pmtu;
+mod sctp;
 mod shared;
 mod stop;
 mod sync;
@@ -87,6 +88,7 @@ pub(crate) const ALL: &[Suite] = &[
     },
     Suite { name: "hugepages", what: "with huge pages and, automatically, without", run: hugepages::run },
     Suite { name: "tunnels", what: "GRE and GUE, over both families and across them", run: tunnels::run },
+    Suite { name: "sctp", what: "SCTP by a stack in user space", run: sctp::run },
     Suite {
         name: "conformance",
         what: "recordings of Linux IPVS through a whole rvsd, frame by frame",
