@@ -29,9 +29,9 @@ pub use reply::{
     AddressOrigin, AddressRole, AddressView, Applied, Change, ChangeKind, ConfigText, ConnCount, ConnFlags,
     ConnView, Defence, DestView, DropView, HostCounters, LinkState, NeighbourState, NeighbourView,
     PacketCounters, PoolView, PortView, Rates, Reply, RouteOrigin, RouteView, ServiceView, SysctlView,
-    TotalView, Traffic, WorkerView,
+    TimeoutView, TotalView, Traffic, WorkerView,
 };
-pub use request::{ConnFilter, Request, SysctlSetting};
+pub use request::{ConnFilter, Request, SysctlSetting, TimeoutSetting};
 pub use spec::{
     AddressSpec, DestEdit, DestSpec, NeighbourKey, NeighbourSpec, PoolSpec, RouteKey, RouteSpec, ServiceEdit,
     ServiceSpec, WEIGHT_MAX,

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Diagnostic;
-use crate::names::{AddrRange, Cidr, ConnProtocol, Mac, Method, PortRange};
+use crate::names::{AddrRange, Cidr, ConnProtocol, Mac, Method, PortRange, Protocol};
 use crate::spec::{DestSpec, ServiceSpec};
 use crate::sync::SyncView;
 use crate::sysctl::{Sysctl, SysctlValue};
@@ -34,6 +34,7 @@ pub enum Reply {
     Sysctls(Vec<SysctlView>),
     /// Synchronisation daemons that run, and their counters.
     Sync(SyncView),
+    Timeouts(Vec<TimeoutView>),
     Config(ConfigText),
     /// What a check found; without an element of severity `error` the text is good.
     Checked(Vec<Diagnostic>),
@@ -495,6 +496,15 @@ pub struct SysctlView {
     /// Why it does nothing, if that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without_effect: Option<String>,
+}
+
+/// How long a connection of a protocol may be idle in a state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeoutView {
+    pub protocol: Protocol,
+    pub state: String,
+    pub timeout_s: u32,
+    pub default_s: u32,
 }
 
 /// A configuration file's text.

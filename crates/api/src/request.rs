@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::{AddrRange, Cidr, ConnProtocol, DestKey, Method, ServiceKey};
+use crate::names::{AddrRange, Cidr, ConnProtocol, DestKey, Method, Protocol, ServiceKey};
 use crate::reply::ConnView;
 use crate::spec::{
     AddressSpec, DestEdit, DestSpec, NeighbourKey, NeighbourSpec, PoolSpec, RouteKey, RouteSpec, ServiceEdit,
@@ -150,6 +150,13 @@ pub enum Request {
         role: SyncRole,
     },
 
+    /// How long connections may be idle, by protocol and state → `timeouts`.
+    TimeoutList,
+    /// Sets idle timeouts, all or none.
+    TimeoutSet {
+        values: Vec<TimeoutSetting>,
+    },
+
     /// The current state as a configuration file → `config`.
     ConfigShow,
     /// Checks a file's text → `checked`. Changes nothing.
@@ -206,12 +213,25 @@ impl Request {
             Request::SyncShow => "sync_show",
             Request::SyncStart { .. } => "sync_start",
             Request::SyncStop { .. } => "sync_stop",
+            Request::TimeoutList => "timeout_list",
+            Request::TimeoutSet { .. } => "timeout_set",
             Request::ConfigShow => "config_show",
             Request::ConfigCheck { .. } => "config_check",
             Request::ConfigApply { .. } => "config_apply",
             Request::ConfigReload => "config_reload",
         }
     }
+}
+
+/// How long a connection of this protocol may be idle in this state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeoutSetting {
+    pub protocol: Protocol,
+    /// As `timeouts` lists it, in letters of any case.
+    pub state: String,
+    /// 1 to 2678400.
+    pub timeout_s: u32,
 }
 
 /// Which connections are meant: those that have everything that is said here.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use api::{Mac, Method, ServiceKey};
 use inet::{Net, NetError};
 use ipvs::pool::Pools;
-use ipvs::{LocalPool, PoolId, ServiceTable, Snapshot, TableError, Timeouts};
+use ipvs::{LocalPool, PoolId, ServiceTable, Snapshot, TableError};
 
 use self::net::net;
 use self::service::service;
@@ -100,21 +100,10 @@ pub fn build(
         services: built.table.clone(),
         pools: Pools::build(&local),
         steering: steering(config, fixed),
-        timeouts: timeouts(config),
+        timeouts: config.ipvs.timeouts,
         settings: with_daemons(settings(&config.ipvs.sysctls), config),
     };
     Ok((snapshot, built))
-}
-
-fn timeouts(config: &Config) -> Timeouts {
-    let ms = |seconds: u32| u64::from(seconds) * 1000;
-    let mut timeouts = Timeouts::default();
-    timeouts.set_common(
-        ms(config.ipvs.tcp_timeout_s),
-        ms(config.ipvs.tcp_fin_timeout_s),
-        ms(config.ipvs.udp_timeout_s),
-    );
-    timeouts
 }
 
 /// Which synchronisation daemons run.

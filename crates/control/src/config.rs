@@ -7,6 +7,7 @@ mod place;
 mod section;
 mod settle;
 mod suggest;
+mod timeouts;
 mod write;
 
 pub use model::{
@@ -17,6 +18,7 @@ pub(crate) use parse::{NAME, PERSISTENCE_MAX_S, is_name};
 pub use parse::{Parsed, parse};
 pub use place::{Issue, IssueKind, Place};
 pub(crate) use settle::settle;
+pub(crate) use timeouts::{TIMEOUT_MAX_S, TimeoutKey, timeout_key, timeout_keys};
 pub(crate) use write::sysctl_toml;
 pub use write::to_toml;
 

@@ -408,6 +408,7 @@ impl Handler for Control {
             Request::DropList => Reply::Drops(views::drops(&self.dataplane.workers(), self.dataplane.host())),
             Request::SyncShow => Reply::Sync(self.sync_view()),
             Request::TotalShow => Reply::Total(Box::new(self.total())),
+            Request::TimeoutList => Reply::Timeouts(views::timeouts(&self.state.lock().config.ipvs.timeouts)),
             Request::SysctlList { names } => {
                 Reply::Sysctls(views::sysctls(&self.state.lock().config.ipvs.sysctls, &names))
             }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use api::{Change, ChangeKind, Error, ErrorCode, Sysctl};
 
-use crate::config::{Config, route_prefix, sysctl_toml, to_toml};
+use crate::config::{Config, route_prefix, sysctl_toml, timeout_keys, to_toml};
 
 /// Lets `new` use the services of `old` where they are equal, so that unchanged ones are known by address.
 pub fn share(old: &Config, new: &mut Config) {
@@ -179,13 +179,10 @@ fn list<T: PartialEq, K: Hash + Eq>(
 
 fn settings(changes: &mut Vec<Change>, old: &Config, new: &Config) {
     let (a, b) = (old.ipvs, new.ipvs);
-    for (key, was, is) in [
-        ("tcp_timeout_s", a.tcp_timeout_s, b.tcp_timeout_s),
-        ("tcp_fin_timeout_s", a.tcp_fin_timeout_s, b.tcp_fin_timeout_s),
-        ("udp_timeout_s", a.udp_timeout_s, b.udp_timeout_s),
-    ] {
+    for key in timeout_keys() {
+        let (was, is) = (key.get_s(&a.timeouts), key.get_s(&b.timeouts));
         if was != is {
-            push(changes, ChangeKind::Changed, format!("ipvs.{key}"), arrow(was, is));
+            push(changes, ChangeKind::Changed, format!("{}.{}", key.table, key.key), arrow(was, is));
         }
     }
     for &sysctl in Sysctl::ALL {

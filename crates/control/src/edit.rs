@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use api::{
     AddrRange, DestEdit, DestKey, Error, ErrorCode, Method, PoolSpec, Request, RouteKey, ServiceEdit,
-    ServiceKey, SysctlSetting,
+    ServiceKey, SysctlSetting, TimeoutSetting,
 };
 
 use crate::config::check::{PoolChoice, pool_of};
-use crate::config::{Config, Pool, Service, route_prefix};
+use crate::config::{Config, Pool, Service, TIMEOUT_MAX_S, route_prefix, timeout_key};
 
 /// Edits `config` as a request wishes.
 pub fn edit(config: &mut Config, request: Request) -> Result<(), Error> {
@@ -46,6 +46,7 @@ pub fn edit(config: &mut Config, request: Request) -> Result<(), Error> {
             let index = dest_index(entry, &dest)?;
             entry.dests.remove(index);
         }
+        Request::TimeoutSet { values } => set_timeouts(config, values)?,
         Request::SysctlSet { values } => set_sysctls(config, values)?,
         Request::SyncStart { daemon } => {
             if config.sync.iter().any(|other| other.role == daemon.role) {
@@ -187,6 +188,23 @@ fn edit_dest(dest: &mut api::DestSpec, edit: DestEdit) {
     dest.tunnel_type = tunnel_type.unwrap_or(dest.tunnel_type);
     dest.tunnel_port = tunnel_port.unwrap_or(dest.tunnel_port);
     dest.tunnel_checksum = tunnel_checksum.unwrap_or(dest.tunnel_checksum);
+}
+
+fn set_timeouts(config: &mut Config, values: Vec<TimeoutSetting>) -> Result<(), Error> {
+    for TimeoutSetting { protocol, state, timeout_s } in values {
+        let item = format!("timeout {protocol}.{}", state.to_lowercase());
+        let invalid = |message: String| Error::new(ErrorCode::Invalid, message).about(item.clone());
+        let Some(key) = timeout_key(crate::build::protocol(protocol), &state) else {
+            let states = crate::build::protocol(protocol).states().join(", ");
+            return Err(invalid(format!("{item}: found unknown state {state}, expected one of {states}")));
+        };
+        if !(1..=TIMEOUT_MAX_S).contains(&timeout_s) {
+            let message = format!("{item}: found {timeout_s}, expected an integer from 1 to {TIMEOUT_MAX_S}");
+            return Err(invalid(message));
+        }
+        key.set_s(&mut config.ipvs.timeouts, timeout_s);
+    }
+    Ok(())
 }
 
 fn set_sysctls(config: &mut Config, values: Vec<SysctlSetting>) -> Result<(), Error> {

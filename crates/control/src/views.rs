@@ -7,14 +7,14 @@ use std::sync::Arc;
 use api::{
     AddressOrigin, AddressRole, AddressSpec, AddressView, Cidr, Defence, DestView, DropView, HostCounters,
     Method, NeighbourView, PoolView, PortView, RouteOrigin, RouteView, ServiceKey, ServiceView, Sysctl,
-    SysctlView, Sysctls, WorkerView,
+    SysctlView, Sysctls, TimeoutView, WorkerView,
 };
 use inet::DropReason;
 use ipvs::shared::total_load;
 use ipvs::{DefenceLevel, DestId, Snapshot, WorkerShared};
 
 use crate::config::check::{PoolChoice, pool_of};
-use crate::config::{Config, Service, route_prefix};
+use crate::config::{Config, Service, TimeoutKey, route_prefix, timeout_keys};
 use crate::control::State;
 use crate::dataplane::{NeighbourSample, PortSample, WorkerSample};
 
@@ -204,6 +204,18 @@ pub fn ports(config: &Config, samples: Vec<PortSample>) -> Vec<PortView> {
         tx_errors: s.tx_errors,
     };
     config.ports.iter().zip(samples).map(view).collect()
+}
+
+/// Every idle timeout, those of `ipvsadm --set` first.
+pub fn timeouts(timeouts: &ipvs::Timeouts) -> Vec<TimeoutView> {
+    let default = ipvs::Timeouts::default();
+    let view = |key: &TimeoutKey| TimeoutView {
+        protocol: key.api_protocol(),
+        state: key.state_name().to_owned(),
+        timeout_s: key.get_s(timeouts),
+        default_s: key.get_s(&default),
+    };
+    timeout_keys().iter().map(view).collect()
 }
 
 /// Those named, or all if none is.

@@ -6,6 +6,7 @@ mod observe;
 mod service;
 mod sync;
 mod sysctl;
+mod timeout;
 mod words;
 
 use std::path::PathBuf;
@@ -86,6 +87,9 @@ pub enum Noun {
     /// Tunables, by the names that they have under net/ipv4/vs.
     #[command(subcommand, arg_required_else_help = true)]
     Sysctl(sysctl::SysctlVerb),
+    /// How long connections may be idle, by protocol and state.
+    #[command(subcommand, arg_required_else_help = true)]
+    Timeout(timeout::TimeoutVerb),
     /// The configuration as a file.
     #[command(subcommand, arg_required_else_help = true)]
     Config(observe::ConfigVerb),
@@ -155,6 +159,7 @@ impl Noun {
             Noun::Port(verb) => verb.action(),
             Noun::Sync(verb) => verb.action(),
             Noun::Sysctl(verb) => verb.action(),
+            Noun::Timeout(verb) => verb.action(),
             Noun::Config(verb) => verb.action(),
             Noun::Man { page } => Ok(Action::Man(page)),
             Noun::Completion { shell } => Ok(Action::Completion(shell)),

@@ -75,6 +75,7 @@ pub fn text(reply: &Reply, view: View) -> String {
         (Reply::Sync(sync), _) => sync::daemons(sync),
         (Reply::Sysctls(all), View::Values) => sysctls::values(all),
         (Reply::Sysctls(all), _) => sysctls::list(all),
+        (Reply::Timeouts(all), _) => sysctls::timeouts(all),
         (Reply::Config(config), _) => config.text.clone(),
         (Reply::Checked(_), _) => "the configuration is good\n".to_owned(),
     }

@@ -205,19 +205,11 @@ impl Pool {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ipvs {
-    pub tcp_timeout_s: u32,
-    pub tcp_fin_timeout_s: u32,
-    pub udp_timeout_s: u32,
+    pub timeouts: ipvs::Timeouts,
     /// The tunables of `net/ipv4/vs`.
     pub sysctls: Sysctls,
-}
-
-impl Default for Ipvs {
-    fn default() -> Self {
-        Ipvs { tcp_timeout_s: 900, tcp_fin_timeout_s: 120, udp_timeout_s: 300, sysctls: Sysctls::default() }
-    }
 }
 
 /// What decides the owner of a connection of a service with masquerade destinations.

@@ -183,6 +183,24 @@ impl<'s, 'r, 'a> Section<'s, 'r, 'a> {
         self.report
     }
 
+    /// The table `key` within this one as `read` understands it; None if there is none. `place` is its whole name.
+    pub fn inner<T>(
+        &mut self,
+        key: &'static str,
+        place: &'static str,
+        read: impl FnOnce(&mut Section<'s, '_, '_>) -> Option<T>,
+    ) -> Option<T> {
+        let expected = format_args!("a table written as [{place}]");
+        let value = self.value(key, expected, |value| value.is_table().then_some(()));
+        value?;
+        let value = self.table.get(key)?;
+        let mut section =
+            Section::new(value.get_ref().as_table()?, value.span(), Place::table(place), self.report);
+        let read = read(&mut section);
+        section.finish();
+        read
+    }
+
     /// Reports keys that nobody asked for. Whether the table was without error.
     pub fn finish(self) -> Verdict {
         for (key, _) in self.table.iter() {

@@ -107,6 +107,18 @@ fn every_error_says_what_was_found_and_what_was_expected() {
             "11:18: error: ipvs.sync_threshold: found an array, expected an array of a threshold and a larger period: [3, 50]",
         ),
         (
+            "[ipvs.timeouts]\ntcp_close_s = 0".into(),
+            "11:15: error: ipvs.timeouts.tcp_close_s: found 0, expected an integer from 1 to 2678400",
+        ),
+        (
+            "[ipvs.timeouts]\ntcp_closed_s = 9".into(),
+            "11:1: error: ipvs.timeouts.tcp_closed_s: found unknown key `tcp_closed_s`, did you mean `tcp_close_s`?",
+        ),
+        (
+            "[ipvs]\ntimeouts = 9".into(),
+            "11:12: error: ipvs.timeouts: found 9, expected a table written as [ipvs.timeouts]",
+        ),
+        (
             "[ipvs]\nconntrack = true".into(),
             "11:13: warning: ipvs.conntrack: found 1, which has no effect: rvs has no connection tracking",
         ),
@@ -636,6 +648,10 @@ prop_compose! {
         sysctls in sysctls(),
     ) -> Config {
         let (memory_mib, count, seconds, prefix) = numbers;
+        let mut timeouts = ipvs::Timeouts::default();
+        for (n, key) in (0..).zip(timeout_keys().iter()) {
+            key.set_s(&mut timeouts, seconds + n);
+        }
         Config {
             daemon: Daemon { socket: "/run/x y.sock".into(), log: "warn,\"x\"=info".into() },
             dpdk: Dpdk { hugepages: if flag { Hugepages::On } else { Hugepages::Off }, memory_mib, eal_args: vec!["--a=\"b\"".into()] },
@@ -646,7 +662,7 @@ prop_compose! {
             routes: vec![RouteSpec { to: RouteTarget::Default, via, interface, source: via, mtu: flag.then_some(1400) }],
             neighbours: vec![api::NeighbourSpec { interface: "n".into(), address: ranges[0], mac: api::Mac([2, 0, 0, 0, 0, 1]) }],
             pools: vec![Pool { name: "p".into(), interface: "v".into(), addresses: ranges.into_iter().map(AddrRange::one).collect(), ports: Pool::DEFAULT_PORTS }],
-            ipvs: Ipvs { tcp_timeout_s: seconds, sysctls, ..Ipvs::default() },
+            ipvs: Ipvs { timeouts, sysctls },
             steering: Steering { nat: if flag { NatSteering::Endpoint } else { NatSteering::Address }, nat_prefix_v4: prefix, nat_prefix_v6: 64 },
             sync: vec![api::SyncSpec { id: prefix, port: 9000, ..api::SyncSpec::new(if flag { api::SyncRole::Master } else { api::SyncRole::Backup }, "x y") }],
             ports,

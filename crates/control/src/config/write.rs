@@ -6,6 +6,7 @@ use api::sysctl::Range;
 use api::{Helper, ServiceKey, SyncSpec, Sysctl, SysctlValue, TunnelChecksum, TunnelType};
 
 use super::model::{Config, Hugepages, Idle, Limits, NatSteering, Placement, Port, Service};
+use super::timeouts::timeout_keys;
 
 /// The whole configuration, defaults included.
 pub fn to_toml(config: &Config) -> String {
@@ -38,15 +39,13 @@ fn write(c: &Config, out: &mut String) -> fmt::Result {
         writeln!(out, "\n[[vlan]]\nname = {}\nport = {}\nid = {}", quote(&v.name), quote(&v.port), v.id)?;
     }
     network(c, out)?;
-    writeln!(out, "\n[ipvs]\ntcp_timeout_s = {}", c.ipvs.tcp_timeout_s)?;
-    writeln!(
-        out,
-        "tcp_fin_timeout_s = {}\nudp_timeout_s = {}",
-        c.ipvs.tcp_fin_timeout_s, c.ipvs.udp_timeout_s
-    )?;
+    writeln!(out, "\n[ipvs]")?;
+    timeouts(c, "ipvs", out)?;
     for &sysctl in Sysctl::ALL {
         writeln!(out, "{sysctl} = {}", sysctl_toml(sysctl, c.ipvs.sysctls.get(sysctl)))?;
     }
+    writeln!(out, "\n[ipvs.timeouts]")?;
+    timeouts(c, "ipvs.timeouts", out)?;
     writeln!(out, "\n[steering]\nnat = {}", quote(nat(c.steering.nat)))?;
     writeln!(
         out,
@@ -98,6 +97,11 @@ fn sync(daemon: &SyncSpec, out: &mut String) -> fmt::Result {
     writeln!(out, "\n[[sync]]\nrole = {}\ninterface = {}", quote(role.name()), quote(interface))?;
     writeln!(out, "id = {id}\ngroup = {}\nport = {port}\nttl = {ttl}", quote(group))?;
     writeln!(out, "max_bytes = {max_bytes}")
+}
+
+fn timeouts(c: &Config, table: &str, out: &mut String) -> fmt::Result {
+    let mut keys = timeout_keys().iter().filter(|key| key.table == table);
+    keys.try_for_each(|key| writeln!(out, "{} = {}", key.key, key.get_s(&c.ipvs.timeouts)))
 }
 
 fn service(s: &Service, out: &mut String) -> fmt::Result {

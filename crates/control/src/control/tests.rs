@@ -306,6 +306,8 @@ fn each_refusal_has_its_code_and_changes_nothing() {
         (r#"{"op":"service_add","service":{"protocol":"tcp","address":"192.0.2.100","port":0,"scheduler":"rr"}}"#.into(), ErrorCode::Invalid, "service tcp 192.0.2.100:0: port: found port 0, which stands for every port, without persistence_timeout_s"),
         (r#"{"op":"service_add","service":{"fwmark":7,"scheduler":"rr","persistence_timeout_s":0}}"#.into(), ErrorCode::Invalid, "service fwmark 7: persistence_timeout_s: found 0, expected an integer from 1 to 2678400"),
         (r#"{"op":"service_show","service":{"fwmark":7}}"#.into(), ErrorCode::NotFound, "there is no service fwmark 7"),
+        (r#"{"op":"timeout_set","values":[{"protocol":"tcp","state":"close","timeout_s":0}]}"#.into(), ErrorCode::Invalid, "timeout tcp.close: found 0, expected an integer from 1 to 2678400"),
+        (r#"{"op":"timeout_set","values":[{"protocol":"udp","state":"close","timeout_s":9}]}"#.into(), ErrorCode::Invalid, "timeout udp.close: found unknown state close, expected one of UDP"),
         (r#"{"op":"sysctl_set","values":[{"name":"sloppy_tcp","value":"1"},{"name":"secure_tcp","value":"4"}]}"#.into(), ErrorCode::Invalid, "secure_tcp: found 4, expected 0 to 3"),
         (r#"{"op":"service_show","service":{"protocol":"udp","address":"192.0.2.100","port":80}}"#.into(), ErrorCode::NotFound, "there is no service udp 192.0.2.100:80"),
         (format!(r#"{{"op":"service_edit","service":{WEB},"edit":{{"local_pool":"lam"}}}}"#), ErrorCode::NotFound, "service tcp 192.0.2.100:80: local_pool: found unknown local pool \"lam\", did you mean \"lan\"?"),
@@ -902,4 +904,29 @@ fn no_part_of_a_list_grows_with_what_its_elements_hold() {
         ["[200, 56]", "[1, 1000]", "[255, 1]", "[3]"]
             .map(|text| format!(r#"{{"config":{{"text":"{text}"}}}}"#))
     );
+}
+
+#[test]
+fn timeouts_are_set_by_protocol_and_state_and_last_in_the_configuration() {
+    let (control, fake) = start();
+    let set = r#"{"op":"timeout_set","values":[{"protocol":"tcp","state":"ESTABLISHED","timeout_s":600},{"protocol":"tcp","state":"close","timeout_s":5},{"protocol":"sctp","state":"ESTABLISHED","timeout_s":60}]}"#;
+    assert_eq!(
+        applied(&control, set),
+        [
+            "~ ipvs.tcp_timeout_s: 900 → 600",
+            "~ ipvs.timeouts.tcp_close_s: 10 → 5",
+            "~ ipvs.timeouts.sctp_established_s: 900 → 60"
+        ]
+    );
+    let of =
+        |protocol: ipvs::Protocol, state| fake.last().timeouts.get(protocol, protocol.state(state).unwrap());
+    assert_eq!(of(ipvs::Protocol::Tcp, "ESTABLISHED"), 600_000);
+    assert_eq!(of(ipvs::Protocol::Tcp, "CLOSE"), 5_000);
+    assert_eq!(of(ipvs::Protocol::Sctp, "ESTABLISHED"), 60_000);
+    let Ok(Reply::Timeouts(all)) = ask(&control, r#"{"op":"timeout_list"}"#) else {
+        panic!("they are listed")
+    };
+    let changed: Vec<_> = all.iter().filter(|t| t.timeout_s != t.default_s).map(|t| &*t.state).collect();
+    assert_eq!(changed, ["ESTABLISHED", "CLOSE", "ESTABLISHED"]);
+    assert_eq!(parse("again", &to_toml(&control.config())).config.unwrap(), control.config());
 }

@@ -255,6 +255,12 @@ fn what_is_observed() {
             r#"{"op":"conn_count","service":{"fwmark":7,"family":"ipv6"}}"#.into(),
             View::Usual,
         ),
+        ("timeout list", r#"{"op":"timeout_list"}"#.into(), View::Usual),
+        (
+            "timeout set tcp=900 tcpfin=120 udp=300 sctp.established=600",
+            r#"{"op":"timeout_set","values":[{"protocol":"tcp","state":"ESTABLISHED","timeout_s":900},{"protocol":"tcp","state":"FIN_WAIT","timeout_s":120},{"protocol":"udp","state":"UDP","timeout_s":300},{"protocol":"sctp","state":"ESTABLISHED","timeout_s":600}]}"#.into(),
+            View::Usual,
+        ),
         ("sysctl list", r#"{"op":"sysctl_list"}"#.into(), View::Usual),
         (
             "sysctl get sloppy_tcp net.ipv4.vs.pmtu_disc",
@@ -289,8 +295,8 @@ fn mistakes_are_one_line_that_says_what_was_expected() {
             "unrecognized subcommand 'services'; tip: some similar subcommands exist: 'svc', 'service'",
         ),
         (
-            "service add sctp 192.0.2.1:80",
-            "invalid value 'sctp' for '<PROTO>' [possible values: tcp, udp, fwmark]",
+            "service add icmp 192.0.2.1:80",
+            "invalid value 'icmp' for '<PROTO>' [possible values: tcp, udp, sctp, fwmark]",
         ),
         ("service add fwmark 0", "invalid value '0' for '<ADDR:PORT>': expected ADDR:PORT"),
         ("service add fwmark 192.0.2.1:80", "expected a mark from 1 to 4294967295 after fwmark"),
@@ -301,6 +307,8 @@ fn mistakes_are_one_line_that_says_what_was_expected() {
         ("service edit tcp 192.0.2.1:80 -p --no-persistent", "cannot be used with"),
         ("dest add tcp 192.0.2.1:80 10.0.0.1 -m tunnel --tun-port 0", "0 is not in 1..=65535"),
         ("dest add tcp 192.0.2.1:80 10.0.0.1 -m tunnel --tun-csum --tun-nocsum", "cannot be used with"),
+        ("timeout set tcp", "expected NAME=SECONDS"),
+        ("timeout set icmp.x=3", "expected NAME=SECONDS"),
         ("sysctl get sloppy", "invalid value 'sloppy' for '<NAME>...'"),
         ("sysctl set sloppy=1", "there is no tunable `sloppy`"),
         ("sysctl set sloppy_tcp", "expected NAME=VALUE"),

@@ -1,6 +1,6 @@
-//! Tunables.
+//! Tunables and timeouts.
 
-use api::SysctlView;
+use api::{SysctlView, TimeoutView};
 
 use crate::table::Table;
 
@@ -26,4 +26,14 @@ pub fn list(sysctls: &[SysctlView]) -> String {
 /// `sysctl get`: as sysctl(8) prints them.
 pub fn values(sysctls: &[SysctlView]) -> String {
     sysctls.iter().map(|sysctl| format!("{} = {}\n", sysctl.name, sysctl.value)).collect()
+}
+
+/// `timeout list`.
+pub fn timeouts(timeouts: &[TimeoutView]) -> String {
+    let mut table = Table::new(["Prot", "State", ">Seconds", ">Default"]);
+    for timeout in timeouts {
+        let (seconds, default) = (timeout.timeout_s.to_string(), timeout.default_s.to_string());
+        table.row([timeout.protocol.to_string(), timeout.state.clone(), seconds, default]);
+    }
+    table.take()
 }

@@ -368,6 +368,19 @@ sync_threshold   3 50     3 50  a threshold and a larger period  A connection is
 }
 
 #[test]
+fn timeouts() {
+    check(
+        r#"{"timeouts":[{"protocol":"tcp","state":"ESTABLISHED","timeout_s":900,"default_s":900},{"protocol":"udp","state":"UDP","timeout_s":60,"default_s":300}]}"#,
+        View::Usual,
+        "\
+Prot  State        Seconds  Default
+tcp   ESTABLISHED      900      900
+udp   UDP               60      300
+",
+    );
+}
+
+#[test]
 fn changes() {
     let json = concat!(
         r#"{"applied":{"generation":8,"changes":[{"kind":"added","item":"service tcp 192.0.2.100:443"},"#,

@@ -4,12 +4,14 @@ use std::collections::HashSet;
 
 use api::sysctl::Range;
 use api::{Sysctl, SysctlValue, Sysctls};
+use ipvs::Timeouts;
 use toml::de::DeValue;
 
 use crate::config::model::{
     Daemon, Dpdk, Hugepages, Idle, Ipvs, Limits, NatSteering, Placement, Steering, WORKERS_MAX, Workers,
 };
 use crate::config::section::{Section, integer};
+use crate::config::timeouts::{TIMEOUT_MAX_S, timeout_keys};
 
 pub(super) fn daemon(s: &mut Section<'_, '_, '_>) -> Daemon {
     let default = Daemon::default();
@@ -72,13 +74,24 @@ pub(super) fn limits(s: &mut Section<'_, '_, '_>) -> Limits {
 }
 
 pub(super) fn ipvs(s: &mut Section<'_, '_, '_>) -> Ipvs {
-    let default = Ipvs::default();
-    let seconds = 1..=31 * 86_400_u32;
-    Ipvs {
-        tcp_timeout_s: s.int("tcp_timeout_s", seconds.clone()).unwrap_or(default.tcp_timeout_s),
-        tcp_fin_timeout_s: s.int("tcp_fin_timeout_s", seconds.clone()).unwrap_or(default.tcp_fin_timeout_s),
-        udp_timeout_s: s.int("udp_timeout_s", seconds).unwrap_or(default.udp_timeout_s),
-        sysctls: sysctls(s),
+    let mut timeouts = Timeouts::default();
+    timeouts_of("ipvs", s, &mut timeouts);
+    let sysctls = sysctls(s);
+    let of_states = |inner: &mut Section<'_, '_, '_>| {
+        let mut states = timeouts;
+        timeouts_of("ipvs.timeouts", inner, &mut states);
+        Some(states)
+    };
+    let timeouts = s.inner("timeouts", "ipvs.timeouts", of_states).unwrap_or(timeouts);
+    Ipvs { timeouts, sysctls }
+}
+
+/// Those that the file has in this table.
+fn timeouts_of(table: &str, s: &mut Section<'_, '_, '_>, timeouts: &mut Timeouts) {
+    for key in timeout_keys().iter().filter(|key| key.table == table) {
+        if let Some(seconds) = s.int(key.key, 1..=TIMEOUT_MAX_S) {
+            key.set_s(timeouts, seconds);
+        }
     }
 }
 
