@@ -1,6 +1,7 @@
 //! The data plane as a whole, with its threads, queues and rings: nothing is lost, everything is accounted for, and each
 //! flow has one owner, whichever queue its packets come by.
 
+mod fragments;
 mod rig;
 
 use std::collections::{HashMap, HashSet};

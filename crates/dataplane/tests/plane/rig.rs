@@ -88,7 +88,14 @@ impl Rig {
     /// The rig stays until the process ends: memif's two ends in one process free each other's memory when they close,
     /// on two threads at once.
     pub fn start(shape: &Shape) -> &'static mut Rig {
-        let mut plane = Plane::open(config(shape)).expect("the data plane opens");
+        Self::start_with(shape, |_| ())
+    }
+
+    /// The same, with the configuration changed.
+    pub fn start_with(shape: &Shape, change: impl FnOnce(&mut PlaneConfig)) -> &'static mut Rig {
+        let mut config = config(shape);
+        change(&mut config);
+        let mut plane = Plane::open(config).expect("the data plane opens");
         let eal = plane.eal();
         let pool = Mempool::new(eal, "ends", 8191, 64, 4096, None).expect("memory for the ends");
         let ends = ["net_memif2", "net_memif3"].map(|device| end(eal, device, shape, &pool));

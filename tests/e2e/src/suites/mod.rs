@@ -6,6 +6,7 @@ mod control;
 mod exception;
 mod flush;
 mod forward;
+mod fragments;
 mod hostaddr;
 mod hugepages;
 mod idle;
@@ -69,8 +70,13 @@ pub(crate) const ALL: &[Suite] = &[
     },
     Suite {
         name: "udp",
-        what: "datagrams up to the MTU by every method; beyond it they are dropped, not leaked",
+        what: "datagrams up to the MTU and beyond by every method; what af_packet spoils is not leaked",
         run: udp::run,
+    },
+    Suite {
+        name: "fragments",
+        what: "datagrams beyond the MTU by every method, over TAPs, 1, 2 and 4 workers",
+        run: fragments::run,
     },
     Suite { name: "pmtu", what: "a path too narrow is reported, and the transfer completes", run: pmtu::run },
     Suite { name: "iperf", what: "iperf3, TCP both ways and UDP", run: iperf::run },

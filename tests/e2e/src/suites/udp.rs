@@ -1,6 +1,7 @@
-//! Datagrams of every size up to the MTU, by every method; larger ones come in fragments, which rvs does not gather:
-//! they are dropped and counted, and none reaches the client with the server's own address. (Fragments of IPv4 do not
-//! reach rvs through an af_packet port; the pipeline's own tests have them.)
+//! Datagrams of every size up to the MTU, by every method, and larger ones of IPv6, which come in fragments. Fragments of
+//! IPv4 do not reach rvs through an af_packet port: the director's kernel gathers them before, into frames that are too
+//! large for a buffer. They are dropped and counted, and none reaches the client with the server's own address. (The suite
+//! `fragments` has those of IPv4.)
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -86,31 +87,30 @@ fn fits(topology: &Topology, method: Method, family: Family) -> Result<()> {
 
 fn too_long(topology: &Topology, director: &Director, method: Method, family: Family) -> Result<()> {
     let ears = topology.client.enter(Ears::open)??;
-    // The client's kernel makes three fragments of this. DPDK's af_packet driver has the director's kernel gather
-    // those of IPv4 (PACKET_FANOUT_FLAG_DEFRAG), into a frame that is longer than its buffers.
-    let (reason, least) = if family == Family::V4 { ("bad_total_len", 1) } else { ("fragment", 3) };
-    let before = director.ctl.dropped(reason)?;
-    if let Ok(server) = ask(topology, method, family, 2 * MTU)? {
-        return Err(Error::new(format!("{server} answered a request in fragments")));
+    // The client's kernel makes three fragments of this.
+    match family {
+        // DPDK's af_packet driver has the director's kernel gather them (PACKET_FANOUT_FLAG_DEFRAG).
+        Family::V4 => {
+            let before = director.ctl.dropped("bad_total_len")?;
+            if let Ok(server) = ask(topology, method, family, 2 * MTU)? {
+                return Err(Error::new(format!("{server} answered a request in fragments")));
+            }
+            counted(director, "bad_total_len", before, 1)?;
+        }
+        Family::V6 => {
+            if method == Method::Tunnel {
+                // The client hears of the tunnel's MTU by this one.
+                drop(ask(topology, method, family, 2 * MTU)?);
+            }
+            ask(topology, method, family, 2 * MTU)?.context("a request in fragments")?;
+        }
     }
-    counted(director, reason, before, least)?;
     if method.replies_directly() {
         return Ok(());
     }
     // A request that just fits; the reply is longer by the server's name and comes in two fragments. Those of IPv4
     // arrive in one frame, which rvs itself then has to divide.
-    let before = director.ctl.dropped("fragment")?;
-    let answer = ask(topology, method, family, full(family))?;
-    match family {
-        Family::V4 => drop(answer.context("a reply that the kernel gathers")?),
-        Family::V6 => {
-            if let Ok(server) = answer {
-                return Err(Error::new(format!("a reply of {server} in fragments arrived")));
-            }
-            // FULLNAT replies go to a pool address, where a later fragment, without ports, is of no connection.
-            counted(director, "fragment", before, if method == Method::Fullnat { 1 } else { 2 })?;
-        }
-    }
+    ask(topology, method, family, full(family))?.context("a reply in fragments")?;
     ears.heard_nothing_from(|source| (1..=SERVERS).any(|n| source == address::server(family, n)))
 }
 
