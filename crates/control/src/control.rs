@@ -6,6 +6,7 @@
 
 mod daemons;
 mod host;
+mod issues;
 mod owners;
 
 use std::io;
@@ -14,16 +15,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use api::{
-    Applied, ConfigText, ConnFilter, Diagnostic, Error, ErrorCode, Mac, Reply, Request, ServiceKey, Severity,
-};
+use api::{Applied, ConfigText, ConnFilter, Error, ErrorCode, Mac, Reply, Request, ServiceKey, Severity};
 use ipvs::Snapshot;
 use parking_lot::Mutex;
 
 use crate::baseline::Baselines;
 use crate::build::{BuildError, Built, Fixed, build};
 use crate::config::check::{Names, check};
-use crate::config::{Config, Issue, IssueKind, parse, settle, to_toml};
+use crate::config::{Config, parse, settle, to_toml};
 use crate::dataplane::{Dataplane, DataplaneError};
 use crate::diff;
 use crate::edit::{edit, not_found};
@@ -167,7 +166,7 @@ impl Control {
         edit(&mut new, request)?;
         let mut issues = settle(&mut new);
         issues.extend(check(&new, &Names::default(), Some(&state.config)));
-        let warnings = request_issues(issues)?;
+        let warnings = issues::request_issues(issues)?;
         let mut applied = self.replace(&mut state, new)?;
         applied.warnings = warnings;
         Ok(applied)
@@ -493,38 +492,6 @@ pub(crate) fn refused(error: &DataplaneError) -> Error {
         }
         DataplaneError::Stopping => Error::new(ErrorCode::Internal, error.to_string()),
     }
-}
-
-/// The first error refuses the request; otherwise its warnings. A request has no lines.
-fn request_issues(issues: Vec<Issue>) -> Result<Vec<Diagnostic>, Error> {
-    if let Some(issue) = issues.iter().find(|issue| issue.severity == Severity::Error) {
-        let code = match issue.kind {
-            IssueKind::Invalid => ErrorCode::Invalid,
-            IssueKind::Exists => ErrorCode::Exists,
-            IssueKind::NotFound => ErrorCode::NotFound,
-            IssueKind::Limit => ErrorCode::Limit,
-        };
-        let (about, key) = match issue.subject.as_str() {
-            "" => (issue.place.to_string(), ""),
-            subject => (subject.to_owned(), issue.place.key),
-        };
-        let message = match key {
-            "" => format!("{about}: {}", issue.message),
-            key => format!("{about}: {key}: {}", issue.message),
-        };
-        return Err(Error::new(code, message).about(about));
-    }
-    Ok(issues.into_iter().map(warning).collect())
-}
-
-fn warning(issue: Issue) -> Diagnostic {
-    let Issue { severity, place, subject, message, .. } = issue;
-    let path = match (subject.as_str(), place.key) {
-        ("", _) => place.to_string(),
-        (_, "") => subject,
-        (_, key) => format!("{subject}: {key}"),
-    };
-    Diagnostic { severity, file: String::new(), line: 0, column: 0, path, message }
 }
 
 #[cfg(test)]

@@ -93,5 +93,6 @@ pub(crate) fn info(frame: &[u8]) -> PacketInfo {
         sport: 0,
         dport: 0,
         largest_fragment: 0,
+        mark: 0,
     }
 }

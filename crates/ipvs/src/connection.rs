@@ -11,7 +11,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use conntab::{ConnTable, Direction, Entry, Key, Key4, Key6};
-use wire::{Family, PacketInfo};
+use wire::{Family, PacketInfo, protocol};
 
 use crate::protocol::Ports;
 use crate::side::SideIndex;
@@ -23,6 +23,9 @@ pub(crate) const TEMPLATE_KEY: u8 = 1;
 const ANY_CLIENT_PORT_KEY: u8 = 2;
 /// Templates that are no good any more are shown with this port [ip_vs_check_template].
 const INVALID_PORT: u16 = 0xffff;
+
+/// What is indexed by a key of its own, and by no reply.
+const NO_REPLIES: ConnFlags = ConnFlags::TEMPLATE.union(ConnFlags::NO_CLIENT_PORT);
 
 /// A family's key, and where its connections are. Implemented by [`Key4`] and [`Key6`] only.
 pub(crate) trait FlowKey: Key + Default {
@@ -50,6 +53,8 @@ pub(crate) trait FlowKey: Key + Default {
     fn protocol_number(&self) -> u8;
     /// The key of packets of the opposite direction if nothing is translated.
     fn reversed(&self) -> Self;
+    /// What stands for a mark in place of a template's virtual address.
+    fn of_mark(mark: u32) -> Self::Addr;
     /// The same key with these flags.
     fn flagged(&self, flags: u8) -> Self;
 
@@ -154,13 +159,20 @@ impl<K: FlowKey> Connection<K> {
         }
     }
 
+    /// Whether the client's packets come from port 0, although the protocol has ports. Each of them is the first of another
+    /// connection, as in Linux, where port 0 stands for one that is not known yet; replies are found all the same.
+    fn has_no_port(&self) -> bool {
+        let has_ports =
+            matches!(self.original.protocol_number(), protocol::TCP | protocol::UDP | protocol::SCTP);
+        self.original.sport() == 0 && has_ports && !self.flags.any(NO_REPLIES)
+    }
+
     /// The same, found by no packet any more.
     pub(crate) fn unhashed(self) -> Self {
         Self { flags: self.flags.with(ConnFlags::HASHED, false), ..self }
     }
 
     /// The same template, no good any more [ip_vs_check_template].
-    #[cfg_attr(not(test), expect(dead_code, reason = "templates come next"))]
     pub(crate) fn invalidated(self) -> Self {
         let (original, reply) = (self.original, self.reply);
         let protocol = original.protocol_number();
@@ -210,10 +222,9 @@ impl<K: FlowKey> Entry for Connection<K> {
 
     #[inline]
     fn key(&self, direction: Direction) -> Option<&K> {
-        const NO_REPLIES: ConnFlags = ConnFlags::TEMPLATE.union(ConnFlags::NO_CLIENT_PORT);
         let hashed = self.flags.has(ConnFlags::HASHED);
         match direction {
-            Direction::Original => hashed.then_some(&self.original),
+            Direction::Original => (hashed && !self.has_no_port()).then_some(&self.original),
             Direction::Reply => {
                 let replies = hashed && !self.flags.any(NO_REPLIES) && !self.method.input_only();
                 replies.then_some(&self.reply)
@@ -291,6 +302,10 @@ impl FlowKey for Key4 {
         Key4::new(src, dst, sport, dport, protocol)
     }
 
+    fn of_mark(mark: u32) -> Ipv4Addr {
+        Ipv4Addr::from_bits(mark)
+    }
+
     fn addr(addr: IpAddr) -> Option<Ipv4Addr> {
         match addr {
             IpAddr::V4(addr) => Some(addr),
@@ -309,6 +324,11 @@ impl FlowKey for Key6 {
         let Ports { protocol, sport, dport } = Ports::of(info);
         let (src, dst) = (bytes::<16>(frame, l3 + 8).into(), bytes::<16>(frame, l3 + 24).into());
         Key6::new(src, dst, sport, dport, protocol)
+    }
+
+    fn of_mark(mark: u32) -> Ipv6Addr {
+        // The first of its four words, as the kernel has it.
+        Ipv6Addr::from_bits(u128::from(mark) << 96)
     }
 
     fn addr(addr: IpAddr) -> Option<Ipv6Addr> {

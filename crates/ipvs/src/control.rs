@@ -37,6 +37,11 @@ impl<K: FlowKey> Connection<K> {
 }
 
 impl Core {
+    /// Whether another connection, or a template, controls one.
+    pub(crate) fn is_controlled<K: FlowKey>(&self, conn: &Connection<K>) -> bool {
+        self.side.get(conn.side).is_some_and(|side| side.control.is_some())
+    }
+
     /// A connection's side record, made if there is none.
     pub(crate) fn side_of<K: FlowKey>(&mut self, id: ConnId) -> Result<SideIndex, DropReason> {
         let Some(conn) = K::table_mut(&mut self.tables).get_mut(id) else { return Ok(SideIndex::NONE) };

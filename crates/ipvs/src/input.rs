@@ -38,7 +38,10 @@ impl Core {
         let settings = &context.snapshot.settings;
         let unknown = unknown_dest(&conn);
         let dest = unknown.as_ref().or_else(|| configured_dest(context.snapshot, &conn));
-        if opens_anew(settings, &conn, dest, info) || (dest.is_none() && settings.expire_nodest_conn) {
+        let controlled = self.is_controlled(&conn);
+        if opens_anew(settings, &conn, controlled, dest, info)
+            || (dest.is_none() && settings.expire_nodest_conn)
+        {
             self.retire::<K>(id);
             return self.schedule::<K, B>(context, packet, info, &conn.original, conn.protocol());
         }
@@ -130,6 +133,7 @@ impl Core {
 fn opens_anew<K: FlowKey>(
     settings: &Settings,
     conn: &Connection<K>,
+    controlled: bool,
     dest: Option<&Dest>,
     info: &PacketInfo,
 ) -> bool {
@@ -150,5 +154,6 @@ fn opens_anew<K: FlowKey>(
             _ => false,
         },
     };
-    quiesced || (settings.conn_reuse_mode != 0 && closed)
+    // What another controls goes where that goes, so it may as well stay.
+    quiesced || (settings.conn_reuse_mode != 0 && closed && !controlled)
 }

@@ -25,6 +25,7 @@ mod list;
 mod math;
 pub mod model;
 mod output;
+mod persist;
 pub mod pool;
 pub mod protocol;
 pub mod rng;

@@ -3,6 +3,7 @@
 //! Three outcomes: the packet is no business of ours and goes on; a destination takes it and a connection is made; or
 //! the service has none to give, and the client hears "port unreachable".
 
+use conntab::ConnId;
 use inet::{DropReason, IcmpError};
 use wire::{PacketBuf, PacketInfo, sctp, tcp};
 
@@ -10,10 +11,36 @@ use crate::connection::{Connection, FlowKey};
 use crate::director::Core;
 use crate::hooks::Context;
 use crate::protocol::{NEW_TIMEOUT_MS, Protocol};
-use crate::{Dest, Method, Service, Verdict, pool, scheduler, steering};
+use crate::side::Side;
+use crate::{ConnFlags, Dest, Method, Service, Verdict, pool, scheduler, steering};
 
+/// Port of FTP's sessions: clients may open data connections to other ports of the same address.
+pub(crate) const FTP: u16 = 21;
 /// Source port of active FTP's data connections, which must have been expected and are never scheduled.
-const FTP_DATA: u16 = 20;
+pub(crate) const FTP_DATA: u16 = 20;
+
+/// A packet that asks for a connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Opening<'p, K> {
+    pub(crate) frame: &'p [u8],
+    pub(crate) info: &'p PacketInfo,
+    /// What it carries: from the client to the service.
+    pub(crate) key: &'p K,
+}
+
+/// Why a service made no connection for a packet.
+pub(crate) enum Unscheduled {
+    /// It has no destination to give, or none for this port: the client may be told.
+    NoDestination,
+    /// There is no room.
+    Refused(DropReason),
+}
+
+impl From<DropReason> for Unscheduled {
+    fn from(reason: DropReason) -> Self {
+        Self::Refused(reason)
+    }
+}
 
 impl Core {
     /// A packet of no connection, whose key is `key`.
@@ -39,15 +66,56 @@ impl Core {
             // Agreed upon by a key exchange that has no connection here.
             Protocol::Ah | Protocol::Esp => false,
         };
-        if !begins || key.sport() == FTP_DATA {
+        if !begins {
             return Verdict::Accept;
         }
-        let Some(service) = context.snapshot.services.find(protocol, key.dst().into(), key.dport()) else {
+        let services = &context.snapshot.services;
+        let Some(service) = services.find_marked(info.mark, protocol, key.dst().into(), key.dport()) else {
             return Verdict::Accept;
         };
         if self.defences.drops_packet() {
             return Verdict::Drop(DropReason::DefenceDrop);
         }
+        if key.sport() == FTP_DATA {
+            return Verdict::Accept;
+        }
+        let opening = Opening { frame: packet.bytes(), info, key };
+        let made = match service.persistence {
+            Some(persistence) => self.schedule_persistent(context, &opening, service, persistence),
+            None => self.schedule_once(context, &opening, service),
+        };
+        match made {
+            Ok((id, dest)) => self.begin::<K, B>(context, packet, info, id, dest),
+            Err(Unscheduled::NoDestination) => self.leave(context, packet, info, key.dport(), service),
+            Err(Unscheduled::Refused(reason)) => Verdict::Drop(reason),
+        }
+    }
+
+    /// A connection of a service whose clients may have another destination each time.
+    fn schedule_once<'a, K: FlowKey>(
+        &mut self,
+        context: &Context<'a>,
+        opening: &Opening<'_, K>,
+        service: &'a Service,
+    ) -> Result<(ConnId, &'a Dest), Unscheduled> {
+        let key = opening.key;
+        // The port is another than that of an FTP service whose data connection this may be: it is not expected.
+        if service.key.port() != 0 && service.key.port() != key.dport() {
+            return Err(Unscheduled::NoDestination);
+        }
+        let dest = self.pick(context, key, service).ok_or(Unscheduled::NoDestination)?;
+        let port = if dest.port == 0 { key.dport() } else { dest.port };
+        let id = self.connect(context, opening, service, (dest, port), None)?;
+        Ok((id, dest))
+    }
+
+    /// The destination that the service's scheduler gives a new client.
+    pub(crate) fn pick<'a, K: FlowKey>(
+        &mut self,
+        context: &Context<'_>,
+        key: &K,
+        service: &'a Service,
+    ) -> Option<&'a Dest> {
         let request = scheduler::Request {
             now_ms: context.now_ms,
             flow: scheduler::Flow {
@@ -60,29 +128,45 @@ impl Core {
             services: &context.snapshot.services,
             settings: &context.snapshot.settings,
         };
-        let Some(dest) = self.schedulers.pick(&request, service, &self.shared) else {
-            return self.leave(context, packet, info, service);
-        };
-        let dest = &service.dests[dest];
-        match self.connect(context, packet.bytes(), info, key, service, dest) {
-            Ok(id) => self.pass::<K, B>(context, packet, info, id, dest),
-            Err(reason) => Verdict::Drop(reason),
-        }
+        self.schedulers.pick(&request, service, &self.shared).map(|index| &service.dests[index])
     }
 
-    /// Makes the connection [ip_vs_conn_new].
-    fn connect<K: FlowKey>(
+    /// The first packet of a connection, which is the last one too if the service is scheduled packet by packet.
+    fn begin<K: FlowKey, B: PacketBuf>(
         &mut self,
         context: &Context<'_>,
-        frame: &[u8],
+        packet: &mut B,
         info: &PacketInfo,
-        key: &K,
-        service: &Service,
+        id: ConnId,
         dest: &Dest,
-    ) -> Result<conntab::ConnId, DropReason> {
-        let reply = self.reply_key(context, frame, info, key, service, dest)?;
-        let conn = Connection::new(*key, reply, dest.id, dest.method);
-        let id = self.add(conn, None, context.now_ms, NEW_TIMEOUT_MS)?;
+    ) -> Verdict {
+        let verdict = self.pass::<K, B>(context, packet, info, id, dest);
+        let conn = K::table(&self.tables).get(id);
+        if conn.is_some_and(|conn| conn.flags.has(ConnFlags::ONE_PACKET)) {
+            self.finish_one_packet::<K>(id);
+        }
+        verdict
+    }
+
+    /// Makes the connection to a port of a destination [ip_vs_conn_new].
+    pub(crate) fn connect<K: FlowKey>(
+        &mut self,
+        context: &Context<'_>,
+        opening: &Opening<'_, K>,
+        service: &Service,
+        (dest, port): (&Dest, u16),
+        side: Option<Side>,
+    ) -> Result<ConnId, DropReason> {
+        let Opening { info, key, .. } = *opening;
+        let reply = self.reply_key(context, opening, service, (dest, port))?;
+        let mut conn = Connection::new(*key, reply, dest.id, dest.method);
+        if service.one_packet && info.protocol == Protocol::Udp.number() {
+            conn = conn.unhashed();
+            conn.flags = conn.flags | ConnFlags::ONE_PACKET;
+        }
+        let side = side.or_else(|| (info.mark != 0).then(Side::default));
+        let side = side.map(|side| Side { mark: info.mark, ..side });
+        let id = self.add(conn, side, context.now_ms, NEW_TIMEOUT_MS)?;
         self.bind_helper::<K>(service, id)?;
         let own = self.own();
         own.dest(dest.id).into_iter().for_each(|dest| dest.traffic.count_conn());
@@ -96,25 +180,21 @@ impl Core {
     fn reply_key<K: FlowKey>(
         &mut self,
         context: &Context<'_>,
-        frame: &[u8],
-        info: &PacketInfo,
-        key: &K,
+        opening: &Opening<'_, K>,
         service: &Service,
-        dest: &Dest,
+        (dest, port): (&Dest, u16),
     ) -> Result<K, DropReason> {
+        let Opening { frame, info, key } = *opening;
         let addr = K::addr(dest.addr);
-        let port = if dest.port == 0 { key.dport() } else { dest.port };
         let number = key.protocol_number();
         match (dest.method, addr) {
             (Method::Masquerade, Some(addr)) => Ok(K::new(addr, key.src(), port, key.sport(), number)),
-            // Not translated, so the port is the one that the client asked for, whatever was configured.
+            // Not translated: the port is only remembered.
             (Method::DirectRouting | Method::Tunnel, Some(addr)) => {
-                Ok(K::new(addr, key.src(), key.dport(), key.sport(), number))
+                Ok(K::new(addr, key.src(), port, key.sport(), number))
             }
             // Of another family: what remembers it is beside the record.
-            (Method::Tunnel, None) => {
-                Ok(K::new(K::default().src(), key.src(), key.dport(), key.sport(), number))
-            }
+            (Method::Tunnel, None) => Ok(K::new(K::default().src(), key.src(), port, key.sport(), number)),
             (Method::Fullnat, Some(addr)) => {
                 let slot = steering::slot(context.snapshot, frame, info);
                 self.local_endpoint(context, service, None, slot, |local, local_port| {
@@ -166,8 +246,13 @@ impl Core {
         context: &Context<'_>,
         packet: &mut B,
         info: &PacketInfo,
+        port: u16,
         service: &Service,
     ) -> Verdict {
+        // What may have been FTP's data, but was not expected, is for whoever listens there.
+        if service.key.port() == FTP && port != FTP {
+            return Verdict::Accept;
+        }
         let full = |dest: &Dest| dest.weight > 0 && self.schedulers.is_overloaded(dest);
         let reason = if service.dests.iter().any(full) {
             DropReason::DestinationOverloaded

@@ -12,10 +12,16 @@ use crate::app::served::Served;
 
 use wire::Family;
 
+use crate::model::family_of;
+use crate::schedule::{FTP, FTP_DATA};
 use crate::scheduler::Prepared;
 use crate::{Dest, DestId, Method, Protocol, Service, ServiceId, ServiceKey, Tunnel};
 
 type Endpoint = (Protocol, IpAddr, u16);
+
+/// Ports from here on are no service's by themselves: an FTP data connection may be to any of them
+/// [inet_port_requires_bind_service].
+const UNPRIVILEGED: u16 = 1024;
 
 /// Removed services whose rule of steering is remembered; the oldest are forgotten.
 const REMOVED_MAX: usize = 4096;
@@ -74,6 +80,8 @@ pub struct ServiceTable {
     real_servers: HashSet<Endpoint>,
     /// Where GUE tunnels end: addresses and UDP ports.
     gue_ends: HashSet<(IpAddr, u16)>,
+    /// There is an FTP service.
+    any_ftp: bool,
     /// There is a masquerade destination, or there was one.
     any_masquerade: bool,
     /// Those with helpers.
@@ -136,7 +144,10 @@ impl ServiceTable {
             return Err(TableError::DuplicateService(service.id));
         }
         let taken = match service.key {
-            ServiceKey::Address { protocol, addr, port } => self.by_key.insert((protocol, addr, port), entry),
+            ServiceKey::Address { protocol, addr, port } => {
+                self.any_ftp |= protocol == Protocol::Tcp && port == FTP;
+                self.by_key.insert((protocol, addr, port), entry)
+            }
             ServiceKey::Mark { mark, family } => self.by_mark.insert((mark, family), entry),
         };
         if taken.is_some() {
@@ -149,10 +160,15 @@ impl ServiceTable {
             if let (Method::Tunnel, Tunnel::Gue { port, .. }) = (dest.method, dest.tunnel) {
                 self.gue_ends.insert((dest.addr, port));
             }
-            if dest.method == Method::Masquerade
-                && let ServiceKey::Address { protocol, port, .. } = service.key
+            if dest.method != Method::Masquerade {
+                continue;
+            }
+            let dest_port = if dest.port == 0 { service.key.port() } else { dest.port };
+            // A mark is put on any protocol.
+            let one = service.key.protocol();
+            for protocol in
+                Protocol::ALL.into_iter().filter(|protocol| one.is_none_or(|one| one == *protocol))
             {
-                let dest_port = if dest.port == 0 { port } else { dest.port };
                 self.real_servers.insert((protocol, dest.addr, dest_port));
             }
         }
@@ -164,8 +180,15 @@ impl ServiceTable {
         Ok(())
     }
 
-    /// The service that a packet to this endpoint belongs to: the one with that port, else the one with port 0
+    /// The service that a packet with this mark to this endpoint belongs to: that of the mark, else of the endpoint
     /// [ip_vs_service_find].
+    pub fn find_marked(&self, mark: u32, protocol: Protocol, addr: IpAddr, port: u16) -> Option<&Service> {
+        let marked = (mark != 0).then(|| self.find_mark(mark, family_of(addr))).flatten();
+        marked.or_else(|| self.find(protocol, addr, port))
+    }
+
+    /// The service that a packet to this endpoint belongs to: the one with that port, else an FTP service whose data
+    /// connection it may be, else the one with port 0.
     pub fn find(&self, protocol: Protocol, addr: IpAddr, port: u16) -> Option<&Service> {
         self.entry(protocol, addr, port).map(|entry| &*entry.service)
     }
@@ -193,8 +216,10 @@ impl ServiceTable {
     }
 
     fn entry(&self, protocol: Protocol, addr: IpAddr, port: u16) -> Option<&Entry> {
-        let index =
-            self.by_key.get(&(protocol, addr, port)).or_else(|| self.by_key.get(&(protocol, addr, 0)))?;
+        let at = |port| self.by_key.get(&(protocol, addr, port));
+        let may_be_data =
+            self.any_ftp && protocol == Protocol::Tcp && (port == FTP_DATA || port >= UNPRIVILEGED);
+        let index = at(port).or_else(|| may_be_data.then(|| at(FTP)).flatten()).or_else(|| at(0))?;
         Some(&self.entries[*index as usize])
     }
 

@@ -78,6 +78,7 @@ pub fn written_info(len: usize, hop_limit: u8) -> PacketInfo {
         sport: 0,
         dport: 0,
         largest_fragment: 0,
+        mark: 0,
     }
 }
 

@@ -51,6 +51,8 @@ pub struct PacketInfo {
     pub dport: u16,
     /// Length of the largest fragment's IP packet, if this packet was gathered from fragments (parsing does not tell), else 0.
     pub largest_fragment: u16,
+    /// What match rules have marked the packet with; 0 from parsing.
+    pub mark: u32,
 }
 
 impl PacketInfo {

@@ -180,6 +180,7 @@ impl Ip {
             sport: 0,
             dport: 0,
             largest_fragment: 0,
+            mark: 0,
         })
     }
 }

@@ -329,6 +329,7 @@ impl Frame {
             sport: 0,
             dport: 0,
             largest_fragment: 0,
+            mark: 0,
         };
         let right = match self.protocol {
             protocol::ICMP => checksum::of(info.upper(frame)),

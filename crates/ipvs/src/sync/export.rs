@@ -114,7 +114,9 @@ fn record<K: FlowKey>(
     let end = |addr: K::Addr, port| SocketAddr::new(addr.into(), port);
     let elsewhere = side.and_then(|side| side.dest_addr);
     let destination = end(conn.reply.src(), conn.reply.sport());
-    let tracked = if settings.conntrack { flags::CONNTRACK } else { 0 };
+    // Linux tracks the sessions of its helper whatever the setting [ip_vs_ftp_init_conn].
+    let helped = side.is_some_and(|side| side.session.is_some());
+    let tracked = if settings.conntrack || helped { flags::CONNTRACK } else { 0 };
     Record {
         protocol: conn.original.protocol_number(),
         flags: u32::from(conn.flags.with(ConnFlags::HASHED, false).bits()) | method(conn.method) | tracked,

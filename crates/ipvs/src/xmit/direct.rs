@@ -4,17 +4,19 @@
 use inet::NextHop;
 use wire::{PacketBuf, PacketInfo};
 
-use super::Outward;
+use super::{Outward, counts_for};
+use crate::connection::{Connection, FlowKey};
 use crate::director::Core;
 use crate::hooks::{Context, is_icmp};
 use crate::{Dest, Verdict};
 
 impl Core {
-    pub(super) fn direct<B: PacketBuf>(
+    pub(super) fn direct<K: FlowKey, B: PacketBuf>(
         &mut self,
         context: &Context<'_>,
         packet: &mut B,
         info: &PacketInfo,
+        conn: &Connection<K>,
         dest: &Dest,
     ) -> Result<NextHop, Verdict> {
         let outward = Outward {
@@ -22,7 +24,7 @@ impl Core {
             overhead: 0,
             path_mtu: None,
             any_size: is_icmp(info),
-            counts_for: Some(dest.id),
+            counts_for: counts_for(conn, dest),
         };
         self.outward(context, packet, info, &outward)
     }

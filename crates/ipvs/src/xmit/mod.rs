@@ -18,7 +18,7 @@ use wire::{Family, PacketBuf, PacketInfo, ether, rewrite};
 use crate::connection::{Connection, FlowKey};
 use crate::director::Core;
 use crate::hooks::Context;
-use crate::{Dest, DestId, Method, Verdict};
+use crate::{ConnFlags, Dest, DestId, Method, Verdict};
 
 /// What every IPv6 link carries, in bytes (RFC 8200).
 pub(crate) const IPV6_MIN_MTU: u16 = 1280;
@@ -46,6 +46,11 @@ impl Outward {
     }
 }
 
+/// The destination whose output errors about a packet of the connection count as: none for a connection that none finds.
+fn counts_for<K: FlowKey>(conn: &Connection<K>, dest: &Dest) -> Option<DestId> {
+    (!conn.flags.has(ConnFlags::ONE_PACKET)).then_some(dest.id)
+}
+
 impl Core {
     /// Sends a client's packet, or an ICMP error to a destination whose packets are not translated, by the
     /// connection's method.
@@ -59,7 +64,7 @@ impl Core {
     ) -> Verdict {
         let sent = match conn.method {
             Method::Masquerade | Method::Fullnat => self.masquerade(context, packet, info, conn),
-            Method::DirectRouting => self.direct(context, packet, info, dest),
+            Method::DirectRouting => self.direct(context, packet, info, conn, dest),
             Method::Tunnel => self.tunnel(context, packet, info, conn, dest),
         };
         sent.map_or_else(|refused| refused, Verdict::Tx)

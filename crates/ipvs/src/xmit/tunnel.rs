@@ -10,7 +10,7 @@ use inet::{DropReason, NextHop};
 use wire::tunnel::Outer;
 use wire::{Family, PacketBuf, PacketInfo, ipv4, ipv6};
 
-use super::{Outward, translate};
+use super::{Outward, counts_for, translate};
 use crate::connection::{Connection, FlowKey};
 use crate::director::Core;
 use crate::hooks::{Context, is_icmp};
@@ -37,7 +37,7 @@ impl Core {
             overhead: overhead(dest),
             path_mtu: self.pmtu.get(context.now_ms, dest.addr),
             any_size: is_icmp(info) || !discovers,
-            counts_for: Some(dest.id),
+            counts_for: counts_for(conn, dest),
         };
         let hop = self.outward(context, packet, info, &outward)?;
         let source = context.snapshot.net.source_to(dest.addr).ok_or(Verdict::Drop(DropReason::NoSource))?;

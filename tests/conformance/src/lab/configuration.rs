@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 
 use ipvs::{
-    Defence, Dest, DestId, Helper, Helpers, PoolId, Protocol, SchedulerKind, SchedulerOptions, Service,
-    ServiceId, ServiceKey,
+    ClientMask, Defence, Dest, DestId, Helper, Helpers, Persistence, PoolId, Protocol, SchedulerKind,
+    SchedulerOptions, Service, ServiceId, ServiceKey,
 };
+use wire::Family;
 
 use wire::sync::Version;
 
@@ -115,7 +116,7 @@ impl Lab {
             "sync_version" => {
                 settings.sync.version = if number()? == 0 { Version::V0 } else { Version::V1 };
             }
-            "expire_quiescent_template" => return Err(Feature::Persistence),
+            "expire_quiescent_template" => settings.expire_quiescent_template = number()? != 0,
             _ => return Err(Feature::Sysctl),
         }
         self.publish();
@@ -123,8 +124,7 @@ impl Lab {
     }
 
     fn service(&mut self, verb: Verb, words: &ServiceWords) -> Result<(), Refusal> {
-        let described = described(words);
-        let (key, scheduler, options) = match described {
+        let described = match described(words) {
             Ok(described) => described,
             Err(feature) => {
                 self.refused.insert(words.key, feature);
@@ -135,18 +135,17 @@ impl Lab {
             let at = self.find(words.key)?;
             let (said, service) = &mut self.services[at];
             *said = words.clone();
-            (service.scheduler, service.scheduler_options) = (scheduler, options);
-            service.epoch += 1;
+            let before = std::mem::replace(service, described);
+            (service.id, service.dests, service.epoch) = (before.id, before.dests, before.epoch + 1);
             return Ok(());
         }
-        if self.services.iter().any(|(_, service)| service.key == key) {
+        if self.services.iter().any(|(_, service)| service.key == described.key) {
             return Err(Refusal::Impossible);
         }
         let next = ServiceId(self.service_ids.len() as u32);
-        let id = *self.service_ids.entry(key).or_insert(next);
-        let service =
-            Service { scheduler_options: options, pool: Some(PoolId(0)), ..Service::new(id, key, scheduler) };
-        self.services.push((words.clone(), service));
+        let id = *self.service_ids.entry(described.key).or_insert(next);
+        self.services.push((words.clone(), Service { id, ..described }));
+        self.zero_service(id);
         Ok(())
     }
 
@@ -187,26 +186,34 @@ impl Lab {
     }
 }
 
-/// What rvs makes of a service's words, or what it lacks for it.
-fn described(words: &ServiceWords) -> Result<(ServiceKey, SchedulerKind, SchedulerOptions), Feature> {
+/// What rvs makes of a service's words, but for its id, or what it lacks for it.
+fn described(words: &ServiceWords) -> Result<Service, Feature> {
     let address = |protocol, at: SocketAddr| ServiceKey::Address { protocol, addr: at.ip(), port: at.port() };
     let key = match words.key {
         Key::Tcp(at) => address(Protocol::Tcp, at),
         Key::Udp(at) => address(Protocol::Udp, at),
         Key::Sctp(at) => address(Protocol::Sctp, at),
-        Key::Mark { .. } => return Err(Feature::Fwmark),
+        Key::Mark { mark, v6 } => ServiceKey::Mark { mark, family: if v6 { Family::V6 } else { Family::V4 } },
     };
-    let lacks = [
-        (words.engine.is_some(), Feature::PersistenceEngine),
-        (words.persistent_s.is_some() || words.netmask.is_some(), Feature::Persistence),
-        (words.one_packet, Feature::OnePacket),
-    ];
-    if let Some((_, feature)) = lacks.into_iter().find(|(asked, _)| *asked) {
-        return Err(feature);
+    if words.engine.is_some() {
+        return Err(Feature::PersistenceEngine);
     }
     let scheduler = SchedulerKind::from_name(&words.scheduler).ok_or(Feature::Ipvsadm)?;
     let flag = |ending: &str| words.scheduler_flags.iter().any(|flag| flag.ends_with(ending));
-    let options =
+    let scheduler_options =
         SchedulerOptions { fallback: flag("-fallback"), port: flag("-port"), ..SchedulerOptions::default() };
-    Ok((key, scheduler, options))
+    let mask = match (&words.netmask, key.family()) {
+        (None, family) => ClientMask::whole(family),
+        (Some(mask), Family::V4) => ClientMask::V4(mask.parse().map_err(|_| Feature::Ipvsadm)?),
+        (Some(prefix), Family::V6) => ClientMask::V6(prefix.parse().map_err(|_| Feature::Ipvsadm)?),
+    };
+    Ok(Service {
+        scheduler_options,
+        pool: Some(PoolId(0)),
+        persistence: words
+            .persistent_s
+            .map(|seconds| Persistence { timeout_ms: 1000 * u64::from(seconds), mask }),
+        one_packet: words.one_packet,
+        ..Service::new(ServiceId(0), key, scheduler)
+    })
 }

@@ -1,8 +1,12 @@
 //! What ipvsadm and `/proc` show, as rows whose words are separated by one blank.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use ipvs::{ConnFlags, ConnView, Dest, DestId, Method, Service, ServiceId, ServiceKey, TrafficStats};
+use ipvs::{
+    ClientMask, ConnFlags, ConnView, Dest, DestId, Method, Persistence, Service, ServiceId, ServiceKey,
+    TrafficStats,
+};
+use wire::Family;
 
 use super::Lab;
 use crate::command::{Listing, ServiceWords};
@@ -28,7 +32,16 @@ impl Lab {
                 flags => format!(" ({})", flags.join(",")),
             };
             let key = if proc { proc_key(&service.key) } else { shown_key(&service.key) };
-            format!("{key} {}{flags}", service.scheduler.name())
+            let persistent =
+                service.persistence.map_or(String::new(), |persistence| persistent(persistence, proc));
+            // Linux leaves it out of `/proc` where the address is IPv6.
+            let hidden = proc && matches!(service.key, ServiceKey::Address { addr: IpAddr::V6(_), .. });
+            let one_packet = if service.one_packet && !hidden { " ops" } else { "" };
+            let scheduler = service.scheduler.name();
+            match proc {
+                true => format!("{key} {scheduler}{one_packet}{persistent}"),
+                false => format!("{key} {scheduler}{flags}{persistent}{one_packet}"),
+            }
         };
         let dest_row = |dest: &Dest| {
             let load = self.shared.dest(dest.id).expect("counters").load();
@@ -78,6 +91,12 @@ impl Lab {
         }
     }
 
+    /// A service that is made again counts from nothing; its destinations, if they had connections, go on.
+    pub(super) fn zero_service(&mut self, id: ServiceId) {
+        let counted = Counted::Service(id);
+        self.zeroed.insert(counted, self.traffic(counted));
+    }
+
     fn traffic(&self, counted: Counted) -> TrafficStats {
         match counted {
             Counted::Service(id) => self.shared.service(id).expect("counters").read(),
@@ -109,6 +128,27 @@ impl Lab {
     }
 }
 
+/// How long and for whom a service remembers its clients. In `/proc` time is in ticks of Linux's clock, and an IPv6 prefix is
+/// shown with its bytes the other way round.
+fn persistent(persistence: Persistence, proc: bool) -> String {
+    const TICK_MS: u64 = 4;
+    let seconds = persistence.timeout_ms / 1000;
+    match (persistence.mask, proc) {
+        (ClientMask::V4(mask), true) => {
+            format!(" persistent {} {:08X}", persistence.timeout_ms / TICK_MS, mask.to_bits())
+        }
+        (ClientMask::V6(prefix), true) => {
+            let mask = u32::from(prefix).swap_bytes();
+            format!(" persistent {} {mask:08X}", persistence.timeout_ms / TICK_MS)
+        }
+        (ClientMask::V4(Ipv4Addr::BROADCAST) | ClientMask::V6(128), false) => {
+            format!(" persistent {seconds}")
+        }
+        (ClientMask::V4(mask), false) => format!(" persistent {seconds} mask {mask}"),
+        (ClientMask::V6(prefix), false) => format!(" persistent {seconds} mask {prefix}"),
+    }
+}
+
 /// A row of `/proc/net/ip_vs_conn`, and seconds left.
 pub(super) fn connection(view: &ConnView) -> (String, u64) {
     let end = |at: SocketAddr| format!("{} {:04X}", conn_addr(at.ip()), at.port());
@@ -134,7 +174,8 @@ fn shown_key(key: &ServiceKey) -> String {
         ServiceKey::Address { protocol, addr, port } => {
             format!("{} {}", protocol.name(), SocketAddr::new(addr, port))
         }
-        ServiceKey::Mark { mark, .. } => format!("FWM {mark}"),
+        ServiceKey::Mark { mark, family: Family::V4 } => format!("FWM {mark}"),
+        ServiceKey::Mark { mark, family: Family::V6 } => format!("FWM {mark} IPv6"),
     }
 }
 
