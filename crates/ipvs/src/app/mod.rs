@@ -10,7 +10,7 @@
 
 pub(crate) mod ftp;
 mod passing;
-mod sequence;
+pub(crate) mod sequence;
 pub(crate) mod served;
 pub(crate) mod session;
 mod tftp;

@@ -11,6 +11,8 @@
 
 use core::ops::Range;
 
+use wire::sync::Shift;
+
 /// Bytes of the longest text that a helper puts in: an IPv6 address and a port with their delimiters.
 pub(crate) const TEXT_MAX: usize = 52;
 
@@ -75,23 +77,42 @@ pub(crate) struct Sequence {
     text: Text,
     /// Bytes that the replacements before it added [previous_delta]; negative where they took away.
     before: i32,
+    /// Bytes that a replacement at `at` added which is not known itself: another director made it.
+    unseen: i32,
 }
 
 impl Default for Sequence {
     fn default() -> Self {
-        Self { at: 0, old_len: 0, text: Text::EMPTY, before: 0 }
+        Self { at: 0, old_len: 0, text: Text::EMPTY, before: 0, unseen: 0 }
     }
 }
 
 impl Sequence {
     /// Whether nothing has been replaced.
     pub(crate) fn is_plain(&self) -> bool {
-        self.old_len == 0
+        self.old_len == 0 && self.before == 0 && self.unseen == 0
+    }
+
+    /// By how much numbers are shifted, in the words of synchronisation [ip_vs_seq].
+    pub(crate) fn shift(&self) -> Shift {
+        Shift {
+            initial: self.at,
+            delta: self.after().cast_unsigned(),
+            previous_delta: self.before.cast_unsigned(),
+        }
+    }
+
+    /// A stream in which another director replaced text.
+    pub(crate) fn shifted(shift: Shift) -> Self {
+        let before = shift.previous_delta.cast_signed();
+        let unseen = shift.delta.cast_signed().wrapping_sub(before);
+        Self { at: shift.initial, before, unseen, ..Self::default() }
     }
 
     /// Bytes that all replacements added [delta].
     fn after(&self) -> i32 {
-        self.before.wrapping_add(self.text.as_bytes().len() as i32 - i32::from(self.old_len))
+        let grown = self.text.as_bytes().len() as i32 - i32::from(self.old_len);
+        self.before.wrapping_add(grown).wrapping_add(self.unseen)
     }
 
     /// The receiver's number for a number of the sender.
@@ -149,6 +170,7 @@ impl Sequence {
             old_len: new.range.len() as u16,
             text: new.text,
             before: if self.is_plain() { 0 } else { self.after() },
+            unseen: 0,
         };
     }
 
@@ -168,6 +190,23 @@ mod tests {
     use super::*;
     use core::fmt::Write;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_director_that_takes_over_shifts_as_the_one_before() {
+        let mut text = Text::EMPTY;
+        text.write_str("192,0,2,100,200,13").unwrap();
+        let mut first = Sequence::default();
+        first.replace(5001, &Replacement { range: 27..42, text });
+        first.replace(6000, &Replacement { range: 0..20, text });
+        let second = Sequence::shifted(first.shift());
+        assert!(!second.is_plain() && Sequence::shifted(Sequence::default().shift()).is_plain());
+        for seq in [4000, 5001, 6000, 6020, 7000] {
+            assert_eq!(second.forth(seq), first.forth(seq), "{seq}");
+            assert_eq!(second.back(first.forth(seq)), seq, "{seq}");
+        }
+        assert_eq!(second.again(6000, 20), None, "what was replaced is not known");
+        assert!(second.is_news(6020));
+    }
 
     fn text(text: &str) -> Text {
         let mut made = Text::EMPTY;

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 
 use conntab::ConnId;
-use wire::sync::{Version, flags};
+use wire::sync::{Shifts, Version, flags};
 
 use super::due::{Subject, is_due};
 use super::told::CHAIN_MAX;
@@ -12,7 +12,7 @@ use crate::connection::{Connection, FlowKey};
 use crate::director::{Core, Director};
 use crate::hooks::Context;
 use crate::side::Side;
-use crate::{ConnFlags, Method, Timeouts};
+use crate::{ConnFlags, Helper, Method, Protocol, Timeouts};
 
 impl Director {
     /// What the last packet has to tell backups.
@@ -77,9 +77,30 @@ impl Core {
         }
         self.sync.set(K::FAMILY, id, told);
         if self.sync.pending.len() < CHAIN_MAX {
-            self.sync.pending.push(record(id, conn, side.as_ref(), settings, subject.timeout_ms));
+            let record = record(id, conn, side.as_ref(), settings, subject.timeout_ms);
+            let (shifts, tracked) = self.session_record(side.as_ref(), conn);
+            let flags = if tracked { record.flags | flags::CONNTRACK } else { record.flags };
+            self.sync.pending.push(Record { shifts, flags, ..record });
         }
         true
+    }
+
+    /// What a helper made of a connection's numbers, and whether Linux would have netfilter track it: that is so of FTP's
+    /// sessions and data connections.
+    fn session_record<K: FlowKey>(
+        &self,
+        side: Option<&Side>,
+        conn: &Connection<K>,
+    ) -> (Option<Shifts>, bool) {
+        let Some(side) = side else { return (None, false) };
+        let by_session = side.control.and_then(|control| K::table(&self.tables).get(control.id));
+        let expected = conn.protocol() == Protocol::Tcp && by_session.is_some_and(|by| !by.is_template());
+        let Some(session) = side.session.and_then(|at| self.sessions.get(at)) else {
+            return (None, expected);
+        };
+        let plain = session.input.is_plain() && session.output.is_plain();
+        let shifts = Shifts { input: session.input.shift(), output: session.output.shift() };
+        ((!plain).then_some(shifts), session.helper == Helper::Ftp)
     }
 
     /// Whether a template controls a connection, be it by way of another [in_persistence].

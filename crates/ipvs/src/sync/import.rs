@@ -11,10 +11,11 @@ use wire::sync::flags;
 
 use super::Record;
 use super::due::Told;
+use crate::app::sequence::Sequence;
 use crate::connection::{Connection, FlowKey, TEMPLATE_KEY};
 use crate::director::{Core, Director};
 use crate::side::Side;
-use crate::{ConnFlags, Dest, DestId, Method, Protocol, Snapshot, State, WorkerId, steering};
+use crate::{ConnFlags, Dest, DestId, Method, Protocol, Service, Snapshot, State, WorkerId, steering};
 
 /// How long a template lives if nobody says, in milliseconds.
 const TEMPLATE_MS: u64 = 180_000;
@@ -175,7 +176,7 @@ impl Core {
             }
             self.retire::<K>(id);
         }
-        let dest = find_dest(snapshot, record);
+        let (service, dest) = find_dest(snapshot, record).unzip();
         let method = match (record.local, dest) {
             (Some(_), _) => Method::Fullnat,
             (None, Some(dest)) => dest.method,
@@ -199,6 +200,11 @@ impl Core {
         let side = Side { mark: record.fwmark, timeout_ms: own_ms, ..Side::default() };
         let side = (side.mark != 0 || template).then_some(side);
         let Ok(id) = self.add(conn, side, now_ms, timeout_ms) else { return Some(Imported::Full) };
+        if let Some(service) = service.filter(|_| !template)
+            && self.bind_helper::<K>(service, id).is_err()
+        {
+            return Some(Imported::Full);
+        }
         self.remember::<K>(id, record);
         Some(if dest.is_some() { Imported::Made } else { Imported::MadeUnknown })
     }
@@ -232,7 +238,8 @@ impl Core {
         }
         let (active, bound, side) = (conn.is_active(), conn.dest, conn.side);
         let found = (bound == DestId::UNKNOWN).then(|| find_dest(snapshot, record)).flatten();
-        if let Some(dest) = found.filter(|dest| dest.method == conn.method) {
+        let found = found.map(|(_, dest)| dest).filter(|dest| dest.method == conn.method);
+        if let Some(dest) = found {
             conn.dest = dest.id;
             let template = conn.is_template();
             if let Some(counters) = self.own().dest(dest.id) {
@@ -252,10 +259,17 @@ impl Core {
         self.remember::<K>(id, record);
     }
 
-    /// What a master told need not be told again.
+    /// What a master told need not be told again; a helper goes on with the numbers as the master's shifted them.
     fn remember<K: FlowKey>(&mut self, id: ConnId, record: &Record) {
         let told = self.sync.get(K::FAMILY, id);
         self.sync.set(K::FAMILY, id, Told { state: state(record), ..told });
+        let session = K::table(&self.tables).get(id).and_then(|conn| self.side.get(conn.side)?.session);
+        if let Some(shifts) = record.shifts
+            && let Some(session) = session.and_then(|at| self.sessions.get_mut(at))
+        {
+            session.input = Sequence::shifted(shifts.input);
+            session.output = Sequence::shifted(shifts.output);
+        }
     }
 
     /// The replies of a connection that another worker has come here: they are to be handed on.
@@ -287,7 +301,7 @@ impl Core {
 }
 
 /// The destination that a connection is bound to here [ip_vs_find_dest].
-fn find_dest<'a>(snapshot: &'a Snapshot, record: &Record) -> Option<&'a Dest> {
+fn find_dest<'a>(snapshot: &'a Snapshot, record: &Record) -> Option<(&'a Service, &'a Dest)> {
     let services = &snapshot.services;
     let family = crate::model::family_of(record.service.ip());
     let by_mark = (record.fwmark != 0).then(|| services.find_mark(record.fwmark, family)).flatten();
@@ -298,7 +312,7 @@ fn find_dest<'a>(snapshot: &'a Snapshot, record: &Record) -> Option<&'a Dest> {
     let service = by_mark.or_else(by_address)?;
     let (addr, port) = (record.destination.ip(), record.destination.port());
     let find = |port| service.dests.iter().find(|dest| dest.addr == addr && dest.port == port);
-    find(port).or_else(|| find(0))
+    find(port).or_else(|| find(0)).map(|dest| (service, dest))
 }
 
 fn method(flags: u32) -> Option<Method> {
