@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use api::{PacketCounters, Reply};
 use lab::error::Context;
 
-use lab::{Error, Namespace, Process, Result, Topology, process};
+use lab::{Error, Lab, Namespace, Process, Result, Topology, process};
 
 use crate::config::Config;
 
@@ -176,18 +176,18 @@ pub struct Director {
 impl Director {
     /// Starts rvsd in the topology's director; returns when it answers.
     pub fn start(topology: &Topology, binaries: &Binaries, config: &Config) -> Result<Self> {
-        Self::start_in(topology, &topology.director, "rvsd", binaries, config)
+        Self::start_in(&topology.lab, &topology.director, "rvsd", binaries, config)
     }
 
     /// Starts rvsd in a namespace, with files of this name; returns when it answers.
     pub fn start_in(
-        topology: &Topology,
+        lab: &Lab,
         namespace: &Namespace,
         name: &str,
         binaries: &Binaries,
         config: &Config,
     ) -> Result<Self> {
-        let dir = topology.lab.dir();
+        let dir = lab.dir();
         let socket = dir.join(format!("{name}.sock"));
         let path = dir.join(format!("{name}.toml"));
         std::fs::write(&path, config.to_toml(&socket.to_string_lossy()))?;

@@ -3,10 +3,11 @@
 
 use std::net::SocketAddr;
 
-use ipvs::sync::Imported;
+use ipvs::sync::{Imported, Record};
 use ipvs::{Method, Protocol, SyncSettings};
+use proptest::prelude::*;
 use sync::{Backup, Master, Sent};
-use wire::sync::Version;
+use wire::sync::{Shift, Shifts, Version};
 use wire::{Family, tcp};
 
 use crate::cluster::{Bounds, Cluster};
@@ -145,4 +146,74 @@ fn a_full_table_takes_no_more() {
     messages.iter().for_each(|message| Backup::new(0).read(message, |record| cluster.import(&record)));
     assert_eq!(cluster.imported(Imported::Made), 5);
     assert_eq!(cluster.imported(Imported::Full), flows.len() as u64 - 5);
+}
+
+fn endpoint() -> impl Strategy<Value = SocketAddr> {
+    let near = |n: u8, port| SocketAddr::new(client(FAMILIES[usize::from(n) % 2], n.into()), port);
+    let service =
+        |n: u8| service_endpoint(FAMILIES[usize::from(n) % 2], METHODS[usize::from(n / 2) % METHODS.len()]);
+    prop_oneof![
+        (0..4_u8, 0..4_u16).prop_map(move |(n, port)| near(n, port)),
+        (0..8_u8).prop_map(service),
+        any::<([u8; 4], u16)>().prop_map(SocketAddr::from),
+        any::<([u8; 16], u16)>().prop_map(SocketAddr::from),
+    ]
+}
+
+prop_compose! {
+    fn any_record()(
+        protocol in prop_oneof![Just(6_u8), Just(17), Just(0), any::<u8>()],
+        flags: u32,
+        state in prop_oneof![0..14_u16, any::<u16>()],
+        ends in (endpoint(), endpoint(), endpoint()),
+        local in proptest::option::of(endpoint()),
+        numbers in any::<(u32, u32, bool)>(),
+        timeout_s in prop_oneof![0..5_u32, any::<u32>()],
+    ) -> Record {
+        let (fwmark, shift, marked) = numbers;
+        let shift = Shift { initial: shift, delta: shift.rotate_left(7), previous_delta: fwmark };
+        Record {
+            protocol,
+            flags,
+            state,
+            client: ends.0,
+            service: ends.1,
+            destination: ends.2,
+            fwmark: if marked { fwmark } else { 0 },
+            timeout_s,
+            local,
+            shifts: marked.then_some(Shifts { input: shift, output: Shift::default() }),
+            engine: None,
+            lane: 0,
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever a master says: each record has one outcome, packets of such connections are accounted for, and all of it can
+    /// be forgotten again.
+    #[test]
+    fn any_record_is_taken_in_or_refused(records in proptest::collection::vec(any_record(), 1..30), workers in 1..4_u16) {
+        let mut site = Site::new(workers);
+        site.settings.sync = SyncSettings { master: true, backup: true, ..SyncSettings::default() };
+        let mut cluster = Cluster::new(&site);
+        cluster.redirects = true;
+        for record in &records {
+            cluster.import(record);
+        }
+        let outcomes: u64 = Imported::ALL.into_iter().map(|imported| cluster.imported(imported)).sum();
+        prop_assert!(outcomes <= 2 * records.len() as u64);
+        if workers == 1 {
+            prop_assert_eq!(outcomes, records.len() as u64);
+        }
+        for record in records.iter().filter(|record| record.client.is_ipv4() == record.service.is_ipv4()) {
+            let frame = from_client(Protocol::Tcp, record.client, record.service, tcp::ACK, b"x");
+            cluster.receive(0, WAN, &frame);
+        }
+        cluster.advance(1000);
+        cluster.flush_connections(None);
+        prop_assert_eq!(cluster.connections().len(), 0);
+    }
 }

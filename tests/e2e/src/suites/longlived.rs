@@ -1,13 +1,13 @@
 //! A TCP connection that goes on through every change around it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use lab::address::{self, Family, Method};
-use lab::{Error, Plan, Result, Topology, Wiring, echo, nginx};
+use lab::{Error, Namespace, Plan, Result, Topology, Wiring, echo, nginx};
 use rustix::process::Signal;
 
 use crate::config::{Config, Service, endpoint};
@@ -121,10 +121,15 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn open(topology: &Topology, target: SocketAddr) -> Self {
+        Self::open_in(&topology.client, None, target)
+    }
+
+    /// From a client's namespace, and from one of its addresses if that matters.
+    pub(super) fn open_in(client: &Namespace, source: Option<IpAddr>, target: SocketAddr) -> Self {
         let (ask, asked) = mpsc::channel::<&'static str>();
         let (answer, answers) = mpsc::channel::<Result<String>>();
-        let thread = topology.client.thread(move || {
-            let mut conversation = match exchange::Conversation::open(None, target) {
+        let thread = client.thread(move || {
+            let mut conversation = match exchange::Conversation::open(source, target) {
                 Ok(conversation) => conversation,
                 Err(error) => return drop(answer.send(Err(error))),
             };

@@ -22,6 +22,7 @@ mod sctp;
 mod shared;
 mod stop;
 mod sync;
+mod sync_kernel;
 mod tap;
 mod tunnels;
 mod udp;
@@ -105,6 +106,11 @@ pub(crate) const ALL: &[Suite] = &[
         name: "sync",
         what: "two directors: when one dies the other goes on with its connections",
         run: sync::run,
+    },
+    Suite {
+        name: "sync-kernel",
+        what: "Linux and rvs go on with each other's connections",
+        run: sync_kernel::run,
     },
     Suite { name: "stop", what: "SIGTERM leaves nothing behind", run: stop::run },
 ];

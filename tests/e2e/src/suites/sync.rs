@@ -75,7 +75,7 @@ fn fail_over(context: &Context, topology: &Topology, standby: &Namespace, worker
     let config = config(workers);
     let (mut first, mut second) = context.step(name("both start"), || {
         let first = Director::start(topology, &context.binaries, &config)?;
-        let second = Director::start_in(topology, standby, "standby", &context.binaries, &config)?;
+        let second = Director::start_in(&topology.lab, standby, "standby", &context.binaries, &config)?;
         Ok((first, second))
     })?;
     let result = (|| {
