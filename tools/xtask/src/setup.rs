@@ -25,9 +25,20 @@ const PACKAGES: &[(&str, &str)] = &[
     ("curl", "the client"),
     ("iperf3", "throughput suites"),
     ("iputils-ping", "ping suites"),
+    ("vsftpd", "suite ftp: the servers"),
+    ("lftp", "suite ftp: a client beside curl"),
+    ("tftpd-hpa", "suite tftp: the servers"),
+    ("nsd", "suite dns: the servers"),
+    ("bind9-dnsutils", "suite dns: dig"),
+    ("dnsperf", "suite dns: a load of queries"),
+    ("sip-tester", "suite sip: sipp, both ends"),
     ("libusrsctp-examples", "suite sctp: both ends, in user space"),
     ("procps", "sysctl and ps, for people who look around"),
 ];
+
+/// Packages that start a service, and its name.
+const SERVICES: &[(&str, &str)] =
+    &[("nginx-light", "nginx"), ("vsftpd", "vsftpd"), ("tftpd-hpa", "tftpd-hpa"), ("nsd", "nsd")];
 
 /// What apt and dpkg write when they do anything: packages, lists, downloads; and our own policy file.
 const RECORDS: &[&str] = &["/var/lib/dpkg/status", "/var/lib/apt/lists", "/var/cache/apt/archives", POLICY];
@@ -60,9 +71,9 @@ pub(crate) fn run() -> Result<()> {
     words.extend(&names);
     apt(&words)?;
     drop(services_stay_off);
-    if names.contains(&"nginx-light") {
+    for (_, service) in SERVICES.iter().filter(|(package, _)| names.contains(package)) {
         // Where systemd runs, the package also arranges a start at boot. Without systemd there is nothing to undo.
-        let _ = Command::new("systemctl").args(["disable", "--quiet", "nginx"]).output();
+        let _ = Command::new("systemctl").args(["disable", "--quiet", service]).output();
     }
     println!("setup: installed {}", names.join(" "));
     Ok(())

@@ -7,6 +7,7 @@ mod exception;
 mod flush;
 mod forward;
 mod fragments;
+mod ftp;
 mod hostaddr;
 mod hugepages;
 mod idle;
@@ -24,10 +25,19 @@ mod stop;
 mod sync;
 mod sync_kernel;
 mod tap;
+mod tftp;
 mod tunnels;
 mod udp;
 mod vlan;
 mod workers;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use lab::address::{self, Family};
+use lab::error::Context;
+use lab::{Result, Topology};
 
 use crate::Suite;
 
@@ -96,6 +106,8 @@ pub(crate) const ALL: &[Suite] = &[
     Suite { name: "hugepages", what: "with huge pages and, automatically, without", run: hugepages::run },
     Suite { name: "tunnels", what: "GRE and GUE, over both families and across them", run: tunnels::run },
     Suite { name: "sctp", what: "SCTP by a stack in user space", run: sctp::run },
+    Suite { name: "ftp", what: "file transfer with curl and lftp, active and passive", run: ftp::run },
+    Suite { name: "tftp", what: "trivial file transfer, both ways", run: tftp::run },
     Suite {
         name: "conformance",
         what: "recordings of Linux IPVS through a whole rvsd, frame by frame",
@@ -114,3 +126,26 @@ pub(crate) const ALL: &[Suite] = &[
     },
     Suite { name: "stop", what: "SIGTERM leaves nothing behind", run: stop::run },
 ];
+
+/// Tries again until it succeeds: for programs that take a moment to start.
+fn until(mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(8);
+    loop {
+        match attempt() {
+            Ok(()) => return Ok(()),
+            Err(error) if Instant::now() > deadline => return Err(error),
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// For servers that give up their rights.
+fn open_to_all(folder: &Path) -> Result<()> {
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777)).context(folder.display())
+}
+
+/// Leaves clients no way to real servers but their VIPs: where a server's own address leaks, nothing comes of it.
+fn hide_servers(topology: &Topology) -> Result<()> {
+    let network = |family| address::network(address::lan(family, 0));
+    topology.client.ip(Family::ALL.map(|family| format!("route del {}", network(family))))
+}
