@@ -22,8 +22,9 @@ pub mod sysctl;
 pub use client::{Client, ClientError};
 pub use error::{Diagnostic, Error, ErrorCode, Severity};
 pub use names::{
-    AddrRange, Cidr, ConnProtocol, DestKey, Engine, Family, Helper, Mac, Method, Netmask, ParseError,
-    PortRange, Protocol, RouteTarget, Scheduler, SchedulerFlag, ServiceKey, TunnelChecksum, TunnelType,
+    AddrRange, Cidr, ConnMethod, ConnProtocol, DestKey, Engine, Family, Helper, Mac, Method, Netmask,
+    ParseError, PortRange, Protocol, RouteTarget, Scheduler, SchedulerFlag, ServiceKey, TunnelChecksum,
+    TunnelType,
 };
 pub use reply::{
     AddressOrigin, AddressRole, AddressView, Applied, Change, ChangeKind, ConfigText, ConnCount, ConnFlags,

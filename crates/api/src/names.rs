@@ -11,8 +11,8 @@ pub use network::{AddrRange, Cidr, Mac, PortRange, RouteTarget};
 pub(crate) use service::KeyFields;
 pub use service::{DestKey, Netmask, ServiceKey};
 pub use words::{
-    ConnProtocol, Engine, Family, Helper, Method, Protocol, Scheduler, SchedulerFlag, TunnelChecksum,
-    TunnelType,
+    ConnMethod, ConnProtocol, Engine, Family, Helper, Method, Protocol, Scheduler, SchedulerFlag,
+    TunnelChecksum, TunnelType,
 };
 
 /// A word that could not be read.

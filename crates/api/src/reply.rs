@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Diagnostic;
-use crate::names::{AddrRange, Cidr, ConnProtocol, Mac, Method, PortRange, Protocol};
+use crate::names::{AddrRange, Cidr, ConnMethod, ConnProtocol, Mac, PortRange, Protocol};
 use crate::spec::{DestSpec, ServiceSpec};
 use crate::sync::SyncView;
 use crate::sysctl::{Sysctl, SysctlValue};
@@ -262,7 +262,7 @@ pub struct ConnView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local: Option<SocketAddr>,
     pub destination: SocketAddr,
-    pub method: Method,
+    pub method: ConnMethod,
     /// As `ipvsadm -lc` writes it: `ESTABLISHED`, `FIN_WAIT`, …
     pub state: String,
     pub expires_in_ms: u64,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::{AddrRange, Cidr, ConnProtocol, DestKey, Method, Protocol, ServiceKey};
+use crate::names::{AddrRange, Cidr, ConnMethod, ConnProtocol, DestKey, Protocol, ServiceKey};
 use crate::reply::ConnView;
 use crate::spec::{
     AddressSpec, DestEdit, DestSpec, NeighbourKey, NeighbourSpec, PoolSpec, RouteKey, RouteSpec, ServiceEdit,
@@ -250,7 +250,7 @@ pub struct ConnFilter {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub method: Option<Method>,
+    pub method: Option<ConnMethod>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<u16>,
     /// Templates only, or connections only.

@@ -5,7 +5,7 @@
 //! nothing else is lost by it.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -59,8 +59,6 @@ pub enum Refusal {
     Gateway,
     #[error("its prefix would hide gateway {via}, which is on \"{interface}\"")]
     HidesGateway { via: IpAddr, interface: String },
-    #[error("it is a destination of a service")]
-    Destination,
     #[error("there are {HOST_ADDRESSES_MAX} already")]
     TooMany,
 }
@@ -80,8 +78,7 @@ impl Overlay {
         if wanted.is_empty() {
             return Overlay::default();
         }
-        let dests = config.services.iter().flat_map(|s| &s.dests).map(|dest| dest.address).collect();
-        let mut builder = Builder { config, macs, dests, on: HashMap::new(), overlay: Overlay::default() };
+        let mut builder = Builder { config, macs, on: HashMap::new(), overlay: Overlay::default() };
         for address in &config.addresses {
             builder.on.entry(address.cidr.address).or_default().push(&address.interface);
         }
@@ -149,8 +146,6 @@ impl Overlay {
 struct Builder<'c> {
     config: &'c Config,
     macs: &'c [Mac],
-    /// Addresses of destinations.
-    dests: HashSet<IpAddr>,
     on: HashMap<IpAddr, Vec<&'c str>>,
     overlay: Overlay,
 }
@@ -217,9 +212,6 @@ impl<'c> Builder<'c> {
         let pool = |p: &&crate::config::Pool| p.addresses.iter().any(|r| (r.first..=r.last).contains(&addr));
         if let Some(pool) = config.pools.iter().find(pool) {
             return Some(Refusal::InPool(pool.name.clone()));
-        }
-        if self.dests.contains(&addr) {
-            return Some(Refusal::Destination);
         }
         let neighbour = config.neighbours.iter().find(|n| n.address == addr);
         if let Some(neighbour) = neighbour.filter(|n| !is_link_local(addr) || n.interface == interface) {

@@ -19,12 +19,14 @@ pub(crate) enum Handover {
 const TRANSMIT: u32 = 1 << 31;
 const FRAGMENT: u32 = 1 << 30;
 const GATHERED: u32 = 1 << 29;
+const FROM_HOST: u32 = 1 << 28;
 
 impl Handover {
     /// The word. How a gathered datagram was cut does not fit: it goes in front of the packet.
     pub(crate) fn mark<B: PacketBuf>(self, packet: &mut B) -> Result<u32, NoRoom> {
         Ok(match self {
             Handover::Steered(iface, Steered::Flow) => u32::from(iface.0),
+            Handover::Steered(iface, Steered::FromHost) => FROM_HOST | u32::from(iface.0),
             Handover::Steered(iface, Steered::Fragment) => FRAGMENT | u32::from(iface.0),
             Handover::Steered(iface, Steered::Gathered(cuts)) => {
                 packet.prepend(Cuts::BYTES)?;
@@ -40,6 +42,7 @@ impl Handover {
         let index = (word & 0xffff) as u16;
         match word & !0xffff {
             TRANSMIT => Handover::Transmit(PortIndex(index)),
+            FROM_HOST => Handover::Steered(IfaceId(index), Steered::FromHost),
             FRAGMENT => Handover::Steered(IfaceId(index), Steered::Fragment),
             GATHERED => {
                 let cuts = packet.bytes().first_chunk().map(Cuts::from_bytes).unwrap_or_default();
@@ -65,6 +68,7 @@ mod tests {
         for way in [
             Handover::Steered(IfaceId(0), Steered::Flow),
             Handover::Steered(IfaceId(65535), Steered::Flow),
+            Handover::Steered(IfaceId(65535), Steered::FromHost),
             Handover::Steered(IfaceId(3), Steered::Fragment),
             Handover::Steered(IfaceId(4), Steered::Gathered(cuts)),
             Handover::Transmit(PortIndex(7)),

@@ -51,7 +51,7 @@ impl Worker {
             let now_ms = self.clock.millis(start);
             let packets = self.receive(now_ms, &mut burst)
                 + self.handed_over(now_ms, &mut burst)
-                + self.host_sent(&mut burst);
+                + self.host_sent(now_ms, &mut burst);
             self.pipeline.tick(now_ms, TIMER_BUDGET, &mut self.outbox);
             let imported = self.import(now_ms);
             let asked = self.post(now_ms);
@@ -112,12 +112,12 @@ impl Worker {
         packets
     }
 
-    fn host_sent(&mut self, burst: &mut Burst) -> usize {
+    fn host_sent(&mut self, now_ms: u64, burst: &mut Burst) -> usize {
         let Some(ring) = &mut self.host else { return 0 };
         let packets = ring.pop_burst(burst);
         for packet in burst.drain() {
             let port = PortIndex((packet.mark() & 0xffff) as u16);
-            self.pipeline.receive_from_host(port, packet, &mut self.outbox);
+            self.pipeline.receive_from_host(now_ms, port, packet, &mut self.outbox);
         }
         packets
     }
@@ -179,7 +179,7 @@ impl Worker {
             }
             Request::Close(answer) => {
                 self.open = false;
-                while self.host_sent(&mut Burst::new()) > 0 {}
+                while self.host_sent(now_ms, &mut Burst::new()) > 0 {}
                 self.outbox.flush();
                 let _ = answer.send(());
             }

@@ -82,6 +82,7 @@ drop_reasons! {
     SctpNoChunk, "sctp_no_chunk", "An SCTP packet of no connection that ends before its first chunk.";
     TcpBadChecksum, "tcp_bad_checksum", "A damaged segment of a connection with a helper, which reads and rewrites only what is whole.";
     NoDestination, "no_destination", "The service has no destination that may be chosen.";
+    LocalNode, "local_node", "For this host by way of a service, where that cannot be: it passes through, bypasses, or is rewritten to loopback.";
     DestinationGone, "destination_gone", "The connection's destination has been removed.";
     DestinationOverloaded, "destination_overloaded", "Every destination has reached its upper threshold.";
     ConnectionTableFull, "connection_table_full", "No room for another connection.";
@@ -96,7 +97,7 @@ drop_reasons! {
     TxRingFull, "tx_ring_full", "The port's transmit queue is full.";
     HostRingFull, "host_ring_full", "The ring to the host's kernel is full.";
     HostPortAbsent, "host_port_absent", "For the host's kernel, but the port has no exception interface.";
-    HostToOwn, "host_to_own", "From the host's kernel to an address of rvs: the host cannot be a client of its own services.";
+    HostToOwn, "host_to_own", "From one of the host's addresses to another that rvs has, and to no service: nothing could come back.";
     NoMbuf, "no_mbuf", "No packet buffer was free.";
     NoLargeMbuf, "no_large_mbuf", "No large buffer was free for a datagram gathered from fragments.";
     Shutdown, "shutdown", "Held or queued when the worker stopped.";

@@ -94,10 +94,11 @@ impl Tables {
 pub(crate) struct Connection<K> {
     /// What the client's packets carry: client to virtual service.
     pub(crate) original: K,
-    /// What the destination's packets carry: destination to client, or to the local address (FULLNAT). Where replies
-    /// never pass it is not indexed and only remembers the destination, whose address is zero if it is of the other family.
+    /// What the destination's packets carry: destination to client, or to the local address (FULLNAT). Where nothing is
+    /// translated it is not indexed and only remembers the destination, whose address is zero if it is of the other family or
+    /// there is none.
     pub(crate) reply: K,
-    /// The destination that the connection is bound to for its life.
+    /// The destination that the connection is bound to for its life, or [`DestId::UNKNOWN`].
     pub(crate) dest: DestId,
     /// Packets from the client.
     pub(crate) in_pkts: u32,
@@ -206,7 +207,7 @@ impl<K: FlowKey> Default for Connection<K> {
         Self {
             original: K::default(),
             reply: K::default(),
-            dest: DestId(0),
+            dest: DestId::UNKNOWN,
             in_pkts: 0,
             out_pkts: 0,
             side: SideIndex::NONE,
@@ -226,7 +227,7 @@ impl<K: FlowKey> Entry for Connection<K> {
         match direction {
             Direction::Original => (hashed && !self.has_no_port()).then_some(&self.original),
             Direction::Reply => {
-                let replies = hashed && !self.flags.any(NO_REPLIES) && !self.method.input_only();
+                let replies = hashed && !self.flags.any(NO_REPLIES) && self.method.translates();
                 replies.then_some(&self.reply)
             }
         }
@@ -363,10 +364,11 @@ mod tests {
 
     #[test]
     fn only_what_passes_in_both_directions_is_indexed_in_both() {
-        for method in [Method::Masquerade, Method::Fullnat, Method::Tunnel, Method::DirectRouting] {
+        use Method::{Bypass, DirectRouting, Fullnat, LocalNode, Masquerade, Tunnel};
+        for method in [Masquerade, Fullnat, Tunnel, DirectRouting, LocalNode, Bypass] {
             let conn = conn(method);
             assert!(conn.key(Direction::Original).is_some());
-            assert_eq!(conn.key(Direction::Reply).is_some(), !method.input_only(), "{method:?}");
+            assert_eq!(conn.key(Direction::Reply).is_some(), method.translates(), "{method:?}");
             assert_eq!(conn.input_only(), method.input_only(), "{method:?}");
             assert!(Direction::BOTH.iter().all(|&direction| conn.unhashed().key(direction).is_none()));
         }

@@ -3,13 +3,19 @@
 //! | hook | steps, in order |
 //! | --- | --- |
 //! | LOCAL_IN | output [ip_vs_out], then input [ip_vs_in]; ICMP: out_icmp, then in_icmp |
-//! | LOCAL_OUT | ICMP: out_icmp, then in_icmp |
+//! | LOCAL_OUT | output [ip_vs_out], then input [ip_vs_in]; ICMP: out_icmp, then in_icmp |
 //! | FORWARD | forward_icmp [ip_vs_forward_icmp] at 99, then output [ip_vs_out] at 100 |
-//! | POST_ROUTING | what a step handled gets a verdict that ends the packet's way here, so there is nothing to stop |
+//! | POST_ROUTING | what a step handled has a verdict that ends the packet's way through the hooks: nothing else may change it |
 //!
 //! The order at LOCAL_IN is that of Linux 6.1: a reply is recognised before a request. Without any service there are no
-//! hooks, as in Linux, where the first service registers them and the last one takes them away. Other than in Linux, the host
-//! is neither client nor destination of a service: only errors that the director makes itself pass LOCAL_OUT.
+//! hooks, as in Linux, where the first service registers them and the last one takes them away. There is no PRE_ROUTING
+//! step in here: what comes before a packet is local or not (fragments, marks) decides its owner too, and is the pipeline's.
+//!
+//! LOCAL_OUT sees what the host sends through its exception port: replies of a service on the host itself, and what it asks
+//! of services as a client; and errors that the director makes itself.
+//!
+//! Verdicts: [`Verdict::Accept`] lets the packet go on its way unchanged, [`Verdict::Stop`] says that it has been handled and goes
+//! on by routing, [`Verdict::Tx`] and [`Verdict::ToHost`] that it is stolen: everything about it is decided.
 
 use conntab::{Direction, Key4, Key6};
 use inet::IfaceId;
@@ -26,7 +32,7 @@ pub(crate) enum Hook {
     LocalIn,
     /// Passing through.
     Forward,
-    /// An ICMP error made here.
+    /// Sent by the host, or an ICMP error made here.
     LocalOut,
 }
 
@@ -97,7 +103,7 @@ impl Director {
     }
 
     /// FORWARD: a packet that passes through. It has a route, its TTL lets it go on and it fits the route's MTU; after
-    /// [`Verdict::Accept`] the caller decrements the TTL and sends it.
+    /// [`Verdict::Accept`] and [`Verdict::Stop`] the caller decrements the TTL and sends it.
     pub fn forward<B: PacketBuf>(
         &mut self,
         now_ms: u64,
@@ -108,7 +114,7 @@ impl Director {
         self.at(now_ms, Hook::Forward, packet, info)
     }
 
-    /// LOCAL_OUT: an ICMP error that was made here about a packet as it left the director.
+    /// LOCAL_OUT: a packet that the host sends, or an ICMP error that was made here about a packet as it left the director.
     pub fn local_out<B: PacketBuf>(&mut self, now_ms: u64, packet: &mut B, info: &PacketInfo) -> Verdict {
         self.at(now_ms, Hook::LocalOut, packet, info)
     }
@@ -153,19 +159,24 @@ impl Core {
     ) -> Verdict {
         let idle = context.snapshot.settings.is_idle();
         match (context.hook, Kind::of(info)) {
-            (_, Kind::Other) | (Hook::LocalOut, Kind::Balanced(_)) => Verdict::Accept,
+            (_, Kind::Other) => Verdict::Accept,
             // Fragments were gathered before, all but those that cannot be. Such a one that lacks its ports is nobody's.
             (_, Kind::Balanced(protocol))
                 if info.fragment == Fragment::Later && !protocol.goes_by_address() =>
             {
                 Verdict::Accept
             }
-            (Hook::LocalIn, Kind::Balanced(protocol)) => {
+            // What the host itself cuts is not gathered.
+            (Hook::LocalOut, Kind::Balanced(_)) if info.fragment != Fragment::No => Verdict::Accept,
+            (Hook::LocalIn | Hook::LocalOut, Kind::Balanced(protocol)) => {
                 let key = K::of(packet.bytes(), info);
                 match self.find(&key) {
                     Some((id, Direction::Reply)) => self.output::<K, B>(context, packet, info, id),
                     Some((id, Direction::Original)) if !idle => self.input::<K, B>(context, packet, info, id),
                     Some(_) => Verdict::Accept,
+                    None if context.hook == Hook::LocalOut && self.overhear(context, info, &key) => {
+                        Verdict::Accept
+                    }
                     None => match self.begin_transfer(context, &key, info) {
                         Some(begun) => self.output_of::<K, B>(context, packet, info, begun),
                         None => match self.stray(context, packet, info, protocol) {
@@ -191,10 +202,8 @@ impl Core {
                     Some(id) => self.output::<K, B>(context, packet, info, id),
                     None => match self.begin_transfer(context, &key, info) {
                         Some(begun) => self.output_of::<K, B>(context, packet, info, begun),
-                        None => {
-                            self.overhear(context, info, &key);
-                            self.stray(context, packet, info, protocol).unwrap_or(Verdict::Accept)
-                        }
+                        None if self.overhear(context, info, &key) => Verdict::Accept,
+                        None => self.stray(context, packet, info, protocol).unwrap_or(Verdict::Accept),
                     },
                 }
             }

@@ -7,13 +7,18 @@
 //! | --- | --- | --- |
 //! | the client's side, to the virtual address | a reply as the client gets it | about the reply as the server sent it, to the server |
 //! | the server's side, to the client or the local address | a request as the server gets it | about the request as the client sent it, from the virtual address to the client |
+//! | the server's side, to the client | a request as the client sent it (nothing translated) | as it is |
 //! | a tunnel's path, to this host | the tunnel packet | about the packet inside, from the virtual address to the client; a path MTU is learned |
 //!
-//! Errors are counted like any packet of their direction, but move neither state nor timer.
+//! Errors are counted like any packet of their direction, but move neither state nor timer. With `schedule_icmp` one that
+//! comes from the client's side and concerns no connection makes one, so that the server hears of it that a director before
+//! this one gave the client to.
 
 use conntab::{Direction, Key4, Key6};
 use inet::{DropReason, IcmpError, PathMtu, icmp::checksum_ok};
-use wire::{Family, Fragment, PacketBuf, PacketInfo, Quoted, ether, icmp, icmpv6, ipv4, parse, protocol};
+use wire::{
+    Family, Fragment, PacketBuf, PacketInfo, Quoted, ether, icmp, icmpv6, ipv4, parse, protocol, rewrite,
+};
 
 use crate::connection::{Connection, FlowKey};
 use crate::director::Core;
@@ -40,14 +45,17 @@ impl Core {
                 Family::V6 => self.tunnel_error::<Key6, B>(context, packet, info, &quoted, &inside),
             };
         }
-        let conn = self.quoted_connection::<K>(packet.bytes(), &quoted, Direction::Original)?;
-        if conn.method.input_only() {
+        let conn = match self.quoted_connection::<K>(packet.bytes(), &quoted, Direction::Original) {
+            Some(conn) => conn,
+            None => match self.schedule_quoted::<K>(context, packet.bytes(), info, &quoted)? {
+                Ok(conn) => conn,
+                Err(refused) => return Some(refused),
+            },
+        };
+        let info = &past_hop(context, packet, info);
+        if !conn.method.translates() {
             self.count_in(context.snapshot, conn.dest, info.ip_len() as u64);
-            let unknown = unknown_dest(&conn);
-            return Some(match unknown.as_ref().or_else(|| configured_dest(context.snapshot, &conn)) {
-                Some(dest) => self.transmit::<K, B>(context, packet, info, &conn, dest),
-                None => Verdict::Drop(DropReason::DestinationGone),
-            });
+            return Some(self.transmit::<K, B>(context, packet, info, &conn));
         }
         if !checksum_ok(packet.bytes(), info) {
             return Some(Verdict::Drop(DropReason::IcmpBadChecksum));
@@ -55,15 +63,31 @@ impl Core {
         self.count_in(context.snapshot, conn.dest, info.ip_len() as u64);
         let to_server = conn.translated(Direction::Original);
         let outward = Outward { any_size: true, ..Outward::translated(to_server.dst().into()) };
-        Some(match self.outward(context, packet, info, &outward) {
-            Ok(hop) => {
+        Some(match self.towards_server(context, packet, info, &outward) {
+            Ok(way) => {
                 let source = (conn.method == Method::Fullnat).then(|| to_server.src());
                 let ends = (source, Some(to_server.dst()));
                 translate::error::<K>(packet.bytes_mut(), info, &quoted, ends, &conn.reply);
-                Verdict::Tx(hop)
+                way.into()
             }
             Err(refused) => refused,
         })
+    }
+
+    /// A connection for an error that concerns none, where `schedule_icmp` asks for one.
+    fn schedule_quoted<K: FlowKey>(
+        &mut self,
+        context: &Context<'_>,
+        frame: &[u8],
+        info: &PacketInfo,
+        quoted: &Quoted,
+    ) -> Option<Result<Connection<K>, Verdict>> {
+        if quoted.packet.fragment == Fragment::Later {
+            return None;
+        }
+        let key = K::of(frame, &quoted.packet).reversed();
+        let made = self.schedule_error(context, frame, info, &key)?;
+        Some(made.and_then(|id| K::table(&self.tables).get(id).copied().ok_or(Verdict::Accept)))
     }
 
     /// An error about a request, from the server's side: on to the client. `None`: not of a connection.
@@ -74,25 +98,44 @@ impl Core {
         info: &PacketInfo,
     ) -> Option<Verdict> {
         let quoted = quoted_by_error(packet.bytes(), info)?;
-        let conn = self.quoted_connection::<K>(packet.bytes(), &quoted, Direction::Reply)?;
+        let Some(conn) = self.quoted_connection::<K>(packet.bytes(), &quoted, Direction::Reply) else {
+            return self.overhear_error::<K>(context, packet.bytes(), info, &quoted);
+        };
         if !checksum_ok(packet.bytes(), info) {
             return Some(Verdict::Drop(DropReason::IcmpBadChecksum));
         }
         let to_client = conn.translated(Direction::Reply);
-        let mut verdict = Verdict::Accept;
-        let mut client = None;
-        if conn.method == Method::Fullnat {
+        let mut verdict = Verdict::Stop;
+        let client = (conn.method == Method::Fullnat).then(|| to_client.dst());
+        if client.is_some() && context.hook != Hook::LocalOut {
             let outward = Outward { any_size: true, ..Outward::translated(to_client.dst().into()) };
             match self.outward(context, packet, info, &outward) {
-                Ok(hop) => verdict = Verdict::Tx(hop),
+                Ok(way) => verdict = way.into(),
                 Err(refused) => return Some(refused),
             }
-            client = Some(to_client.dst());
         }
         self.count_out(context.snapshot, conn.dest, info.ip_len() as u64);
         let ends = (Some(to_client.src()), client);
         translate::error::<K>(packet.bytes_mut(), info, &quoted, ends, &conn.original);
         Some(verdict)
+    }
+
+    /// An error about a request that was not translated, on its way to the client: it counts, and goes on as it is.
+    fn overhear_error<K: FlowKey>(
+        &self,
+        context: &Context<'_>,
+        frame: &[u8],
+        info: &PacketInfo,
+        quoted: &Quoted,
+    ) -> Option<Verdict> {
+        if quoted.packet.fragment == Fragment::Later {
+            return None;
+        }
+        let table = K::table(&self.tables);
+        let id = table.lookup_in(&K::of(frame, &quoted.packet), Direction::Original)?;
+        let conn = table.get(id).filter(|conn| !conn.method.translates())?;
+        self.count_out(context.snapshot, conn.dest, info.ip_len() as u64);
+        Some(Verdict::Accept)
     }
 
     /// Whether a packet is an error about a packet of a connection.
@@ -196,6 +239,16 @@ impl Core {
         };
         Some(IcmpError::FragmentationNeeded { mtu: mtu.saturating_sub(tunnel_overhead(dest)).max(least) })
     }
+}
+
+/// A packet that passes through has spent its TTL on this host as a router before FORWARD sees it, as in Linux: an error that
+/// then goes to a server spends it again.
+fn past_hop<B: PacketBuf>(context: &Context<'_>, packet: &mut B, info: &PacketInfo) -> PacketInfo {
+    if context.hook != Hook::Forward {
+        return *info;
+    }
+    rewrite::decrement_ttl(packet.bytes_mut(), info);
+    PacketInfo { ttl: info.ttl.saturating_sub(1), ..*info }
 }
 
 /// The packet inside a packet that an ICMP error quotes, if it may be a tunnel's.

@@ -14,7 +14,7 @@ use crate::hooks::Context;
 use crate::protocol::sctp::SctpState;
 use crate::protocol::tcp::TcpState;
 use crate::protocol::{self, Ports, Protocol};
-use crate::sync::{configured_dest, unknown_dest};
+use crate::sync::configured_dest;
 use crate::{ConnFlags, Dest, Method, Settings, Verdict};
 
 /// How long another worker's replies are handed on without one: as long as an idle TCP connection lives.
@@ -36,12 +36,10 @@ impl Core {
             return Verdict::Steer(worker);
         }
         let settings = &context.snapshot.settings;
-        let unknown = unknown_dest(&conn);
-        let dest = unknown.as_ref().or_else(|| configured_dest(context.snapshot, &conn));
+        let dest = configured_dest(context.snapshot, &conn);
+        let gone = dest.is_none() && conn.dest.is_configured();
         let controlled = self.is_controlled(&conn);
-        if opens_anew(settings, &conn, controlled, dest, info)
-            || (dest.is_none() && settings.expire_nodest_conn)
-        {
+        if opens_anew(settings, &conn, controlled, dest, info) || (gone && settings.expire_nodest_conn) {
             self.retire::<K>(id);
             return self.schedule::<K, B>(context, packet, info, &conn.original, conn.protocol());
         }
@@ -49,11 +47,11 @@ impl Core {
         if portless && conn.method == Method::Fullnat {
             return Verdict::Drop(DropReason::FullnatWithoutPorts);
         }
-        match dest {
-            Some(dest) => self.pass::<K, B>(context, packet, info, id, dest),
+        if gone {
             // The timer is left alone: the connection waits for its destination to come back, but not for ever.
-            None => Verdict::Drop(DropReason::DestinationGone),
+            return Verdict::Drop(DropReason::DestinationGone);
         }
+        self.pass::<K, B>(context, packet, info, id)
     }
 
     /// Counts a client's packet, lets it move its connection's state, and sends it to the destination.
@@ -63,18 +61,17 @@ impl Core {
         packet: &mut B,
         info: &PacketInfo,
         id: ConnId,
-        dest: &Dest,
     ) -> Verdict {
-        self.count_in(context.snapshot, dest.id, info.ip_len() as u64);
         let Some(conn) = self.transition::<K>(context, id, Direction::Original, info) else {
             return Verdict::Accept;
         };
-        let verdict = if !conn.flags.has(ConnFlags::NO_CLIENT_PORT) || conn.method.input_only() {
-            self.transmit::<K, B>(context, packet, info, &conn, dest)
+        self.count_in(context.snapshot, conn.dest, info.ip_len() as u64);
+        let verdict = if !conn.flags.has(ConnFlags::NO_CLIENT_PORT) || !conn.method.translates() {
+            self.transmit::<K, B>(context, packet, info, &conn)
         } else {
             let port = Ports::of(info).sport;
             match self.fill_client_port::<K>(id, port) {
-                Ok(()) => self.transmit::<K, B>(context, packet, info, &conn.with_client_port(port), dest),
+                Ok(()) => self.transmit::<K, B>(context, packet, info, &conn.with_client_port(port)),
                 Err(reason) => Verdict::Drop(reason),
             }
         };

@@ -25,7 +25,7 @@ pub struct ConnView {
     pub virtual_addr: SocketAddr,
     /// What the destination takes for the client (FULLNAT).
     pub local: Option<SocketAddr>,
-    /// The destination's endpoint; none if it is of another family than the client and has been removed.
+    /// The destination's endpoint, all zero for bypass; none if it is of another family than the client and has been removed.
     pub destination: Option<SocketAddr>,
     /// The destination's id, which may have been removed.
     pub dest: DestId,
@@ -88,6 +88,8 @@ impl Director {
         let remembered = Some(conn.reply.src().into()).filter(|addr: &IpAddr| !addr.is_unspecified());
         let addr = remembered.or_else(|| side.and_then(|side| side.dest_addr));
         let configured = || self.snapshot.services.dest(conn.dest).map(|(_, dest)| dest.addr);
+        // As Linux lists what goes past the destinations.
+        let nowhere = (conn.method == Method::Bypass).then(|| conn.reply.src().into());
         let state = match protocol {
             Some(protocol) if !conn.is_template() => protocol.state_name(conn.state),
             _ if conn.is_assured() => "ASSURED",
@@ -101,7 +103,10 @@ impl Director {
             client: src(&conn.original),
             virtual_addr: dst(&conn.original),
             local: (conn.method == Method::Fullnat && !conn.is_template()).then(|| dst(&conn.reply)),
-            destination: addr.or_else(configured).map(|addr| SocketAddr::new(addr, conn.reply.sport())),
+            destination: addr
+                .or_else(configured)
+                .or(nowhere)
+                .map(|addr| SocketAddr::new(addr, conn.reply.sport())),
             dest: conn.dest,
             method: conn.method,
             expires_in_ms: table.expiry(id).unwrap_or(0).saturating_sub(now_ms),

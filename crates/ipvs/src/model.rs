@@ -89,15 +89,25 @@ pub enum Method {
     DirectRouting,
     /// Source and destination rewritten: the destination sees a local address, and replies to it.
     Fullnat,
+    /// Given to this host's own stack as it is. Of connections only: what makes a destination local is its address
+    /// [IP_VS_CONN_F_LOCALNODE].
+    LocalNode,
+    /// Sent on to where it is addressed, as there is no destination. Of connections only [IP_VS_CONN_F_BYPASS].
+    Bypass,
 }
 
 impl Method {
     /// Whether replies never pass the director [IP_VS_CONN_F_NOOUTPUT].
     pub fn input_only(self) -> bool {
         match self {
-            Self::Tunnel | Self::DirectRouting => true,
-            Self::Masquerade | Self::Fullnat => false,
+            Self::Tunnel | Self::DirectRouting | Self::LocalNode => true,
+            Self::Masquerade | Self::Fullnat | Self::Bypass => false,
         }
+    }
+
+    /// Whether packets are rewritten, in both directions, so that replies have a key of their own.
+    pub fn translates(self) -> bool {
+        matches!(self, Self::Masquerade | Self::Fullnat)
     }
 }
 

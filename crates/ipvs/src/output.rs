@@ -1,8 +1,8 @@
 //! What destinations send [ip_vs_out, handle_response].
 //!
 //! The source becomes the virtual service; under FULLNAT the destination becomes the client as well, and with that the
-//! packet leaves the local address it came to. A destination that has been removed may still answer what it took, it is
-//! only no more counted.
+//! packet leaves the local address it came to. What has been rewritten is done with: its verdict is [`Verdict::Stop`]. A
+//! destination that has been removed may still answer what it took, it is only no more counted.
 
 use conntab::{ConnId, Direction};
 use inet::{DropReason, IcmpError};
@@ -15,16 +15,18 @@ use crate::xmit::{Outward, translate};
 use crate::{Method, Protocol, Snapshot, Verdict};
 
 impl Core {
-    /// A packet that may be a reply from the virtual address itself, to a client of a destination that answers on its own,
-    /// and that happens to come by: it counts and moves the state, and goes on as it is.
-    pub(crate) fn overhear<K: FlowKey>(&mut self, context: &Context<'_>, info: &PacketInfo, key: &K) {
+    /// A packet that may be a reply from the virtual address itself, to a client whose connection is not translated, and
+    /// that happens to come by: it counts and moves the state, and goes on as it is. Returns whether it is one.
+    pub(crate) fn overhear<K: FlowKey>(&mut self, context: &Context<'_>, info: &PacketInfo, key: &K) -> bool {
         let table = K::table(&self.tables);
         if let Some(id) = table.lookup_in(&key.reversed(), Direction::Original)
-            && let Some(conn) = table.get(id).filter(|conn| conn.method.input_only())
+            && let Some(conn) = table.get(id).filter(|conn| !conn.method.translates())
         {
             self.count_out(context.snapshot, conn.dest, info.ip_len() as u64);
             self.transition::<K>(context, id, Direction::Reply, info);
+            return true;
         }
+        false
     }
 
     /// A packet of no connection. If `nat_icmp_send` asks for it, a real server is told that what it answers is gone.
@@ -74,12 +76,12 @@ impl Core {
     ) -> Verdict {
         let Some(conn) = K::table(&self.tables).get(id).copied() else { return Verdict::Accept };
         let to_client = conn.translated(Direction::Reply);
-        // Masqueraded replies are addressed to the client: routing saw to their TTL and MTU, and sends them on.
-        let mut verdict = Verdict::Accept;
-        if conn.method == Method::Fullnat {
+        // What is addressed to the client has its way: masqueraded replies that pass through, and what the host sends.
+        let mut verdict = Verdict::Stop;
+        if conn.method == Method::Fullnat && context.hook != Hook::LocalOut {
             let outward = Outward::translated(to_client.dst().into());
             match self.outward(context, packet, info, &outward) {
-                Ok(hop) => verdict = Verdict::Tx(hop),
+                Ok(way) => verdict = way.into(),
                 Err(refused) => return refused,
             }
         }

@@ -12,7 +12,8 @@ use crate::director::Core;
 use crate::hooks::Context;
 use crate::protocol::{NEW_TIMEOUT_MS, Protocol};
 use crate::side::Side;
-use crate::{ConnFlags, Dest, Method, Service, Verdict, pool, scheduler, steering};
+use crate::xmit::is_local;
+use crate::{ConnFlags, Dest, DestId, Method, Service, ServiceKey, Verdict, pool, scheduler, steering};
 
 /// Port of FTP's sessions: clients may open data connections to other ports of the same address.
 pub(crate) const FTP: u16 = 21;
@@ -80,15 +81,54 @@ impl Core {
             return Verdict::Accept;
         }
         let opening = Opening { frame: packet.bytes(), info, key };
-        let made = match service.persistence {
-            Some(persistence) => self.schedule_persistent(context, &opening, service, persistence),
-            None => self.schedule_once(context, &opening, service),
-        };
-        match made {
-            Ok((id, dest)) => self.begin::<K, B>(context, packet, info, id, dest),
-            Err(Unscheduled::NoDestination) => self.leave(context, packet, info, key.dport(), service),
+        match self.place(context, &opening, service) {
+            Ok(id) => self.begin::<K, B>(context, packet, info, id),
+            Err(Unscheduled::NoDestination) => self.leave::<K, B>(context, packet, info, key, service),
             Err(Unscheduled::Refused(reason)) => Verdict::Drop(reason),
         }
+    }
+
+    /// A connection for an ICMP error about a packet against `key`, whose own connection is not known here
+    /// [schedule_icmp]. `None`: it is no business of ours. There is nothing to tell the sender of an error.
+    pub(crate) fn schedule_error<K: FlowKey>(
+        &mut self,
+        context: &Context<'_>,
+        frame: &[u8],
+        info: &PacketInfo,
+        key: &K,
+    ) -> Option<Result<ConnId, Verdict>> {
+        let snapshot = context.snapshot;
+        if !snapshot.settings.schedule_icmp {
+            return None;
+        }
+        let protocol = Protocol::from_number(key.protocol_number()).filter(|p| !p.goes_by_address())?;
+        let services = &snapshot.services;
+        let service = services.find_marked(info.mark, protocol, key.dst().into(), key.dport())?;
+        if self.defences.drops_packet() {
+            return Some(Err(Verdict::Drop(DropReason::DefenceDrop)));
+        }
+        if key.sport() == FTP_DATA {
+            return None;
+        }
+        let placed = self.place(context, &Opening { frame, info, key }, service);
+        Some(placed.map_err(|why| match why {
+            Unscheduled::NoDestination => Verdict::Drop(self.why_none(service)),
+            Unscheduled::Refused(reason) => Verdict::Drop(reason),
+        }))
+    }
+
+    /// A new connection to a destination of the service.
+    fn place<K: FlowKey>(
+        &mut self,
+        context: &Context<'_>,
+        opening: &Opening<'_, K>,
+        service: &Service,
+    ) -> Result<ConnId, Unscheduled> {
+        let placed = match service.persistence {
+            Some(persistence) => self.schedule_persistent(context, opening, service, persistence),
+            None => self.schedule_once(context, opening, service),
+        };
+        placed.map(|(id, _)| id)
     }
 
     /// A connection of a service whose clients may have another destination each time.
@@ -138,9 +178,8 @@ impl Core {
         packet: &mut B,
         info: &PacketInfo,
         id: ConnId,
-        dest: &Dest,
     ) -> Verdict {
-        let verdict = self.pass::<K, B>(context, packet, info, id, dest);
+        let verdict = self.pass::<K, B>(context, packet, info, id);
         let conn = K::table(&self.tables).get(id);
         if conn.is_some_and(|conn| conn.flags.has(ConnFlags::ONE_PACKET)) {
             self.finish_one_packet::<K>(id);
@@ -159,11 +198,7 @@ impl Core {
     ) -> Result<ConnId, DropReason> {
         let Opening { info, key, .. } = *opening;
         let reply = self.reply_key(context, opening, service, (dest, port))?;
-        let mut conn = Connection::new(*key, reply, dest.id, dest.method);
-        if service.one_packet && info.protocol == Protocol::Udp.number() {
-            conn = conn.unhashed();
-            conn.flags = conn.flags | ConnFlags::ONE_PACKET;
-        }
+        let conn = one_packet(Connection::new(*key, reply, dest.id, dest.method), service, info);
         let side = side.or_else(|| (info.mark != 0).then(Side::default));
         let side = side.map(|side| Side { mark: info.mark, ..side });
         let id = self.add(conn, side, context.now_ms, NEW_TIMEOUT_MS)?;
@@ -203,6 +238,8 @@ impl Core {
             }
             (Method::Fullnat, None) => Err(DropReason::NoLocalPool),
             (Method::Masquerade | Method::DirectRouting, None) => Err(DropReason::NoDestination),
+            // No destination has these.
+            (Method::LocalNode | Method::Bypass, _) => Err(DropReason::NoDestination),
         }
     }
 
@@ -240,25 +277,55 @@ impl Core {
         .ok_or(DropReason::NoLocalPort)
     }
 
-    /// No destination: the client is told so [ip_vs_leave].
-    fn leave<B: PacketBuf>(
+    /// No destination: the packet goes past them if it may, else the client is told so [ip_vs_leave].
+    fn leave<K: FlowKey, B: PacketBuf>(
         &mut self,
         context: &Context<'_>,
         packet: &mut B,
         info: &PacketInfo,
-        port: u16,
+        key: &K,
         service: &Service,
     ) -> Verdict {
+        if context.snapshot.settings.cache_bypass
+            && matches!(service.key, ServiceKey::Mark { .. })
+            && may_be_bypassed(context, key.dst().into())
+        {
+            // Without a destination it counts nowhere.
+            let conn = Connection::new(*key, K::default(), DestId::UNKNOWN, Method::Bypass);
+            let conn = one_packet(conn, service, info);
+            return match self.add(conn, None, context.now_ms, NEW_TIMEOUT_MS) {
+                Ok(id) => self.begin::<K, B>(context, packet, info, id),
+                Err(reason) => Verdict::Drop(reason),
+            };
+        }
         // What may have been FTP's data, but was not expected, is for whoever listens there.
-        if service.key.port() == FTP && port != FTP {
+        if service.key.port() == FTP && key.dport() != FTP {
             return Verdict::Accept;
         }
-        let full = |dest: &Dest| dest.weight > 0 && self.schedulers.is_overloaded(dest);
-        let reason = if service.dests.iter().any(full) {
-            DropReason::DestinationOverloaded
-        } else {
-            DropReason::NoDestination
-        };
+        let reason = self.why_none(service);
         self.answer(context, packet, info, IcmpError::PortUnreachable, reason, None)
     }
+
+    /// Why a service has no destination to give.
+    fn why_none(&self, service: &Service) -> DropReason {
+        let full = |dest: &Dest| dest.weight > 0 && self.schedulers.is_overloaded(dest);
+        match service.dests.iter().any(full) {
+            true => DropReason::DestinationOverloaded,
+            false => DropReason::NoDestination,
+        }
+    }
+}
+
+/// The connection as that of one packet, if the service asks for it [IP_VS_CONN_F_ONE_PACKET].
+fn one_packet<K: FlowKey>(conn: Connection<K>, service: &Service, info: &PacketInfo) -> Connection<K> {
+    if service.one_packet && info.protocol == Protocol::Udp.number() {
+        let conn = conn.unhashed();
+        return Connection { flags: conn.flags | ConnFlags::ONE_PACKET, ..conn };
+    }
+    conn
+}
+
+/// Whether a packet to this address may go on without a destination [ip_vs_addr_is_unicast].
+fn may_be_bypassed(context: &Context<'_>, dst: core::net::IpAddr) -> bool {
+    !is_local(context, dst) && !context.snapshot.net.is_broadcast_or_multicast(dst)
 }

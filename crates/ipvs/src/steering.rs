@@ -9,7 +9,7 @@
 //! | to a service | the client: its endpoint, or by the NAT rule if the service has a masquerade destination |
 //! | to a service with a helper, or to another port of its address where there is no service | the client: its address, or by the NAT rule if the service has a masquerade destination |
 //! | reply of a masquerade destination | the client, by the NAT rule: a reply does not name its service |
-//! | reply under the service's own address, overheard (IPv6) | the client, as a packet to the service |
+//! | reply under the service's own address, by the host or overheard | the client, as a packet to the service |
 //! | ICMP error | the packet that it quotes, reversed |
 //!
 //! The NAT rule is one for all services. A connection keeps its owner only as long as its slot stays the same: number of
@@ -227,11 +227,10 @@ fn service_slot(snapshot: &Snapshot, flow: &Flow) -> Option<Slot> {
     Some(snapshot.steering.client_slot(flow.src.0, flow.src.1, masquerades))
 }
 
-/// From a service to a client, by a destination that answers on its own. Of IPv4 nothing passes that comes from an address
-/// of ours.
+/// From a service to a client: by the host, or by a destination that answers on its own and happens to pass here.
 fn overheard_slot(snapshot: &Snapshot, flow: &Flow) -> Option<Slot> {
-    let passes = flow.src.0.is_ipv6() && snapshot.net.own(flow.src.0).is_some();
-    passes.then(|| service_slot(snapshot, &flow.reversed())).flatten()
+    let ours = snapshot.net.own(flow.src.0).is_some();
+    ours.then(|| service_slot(snapshot, &flow.reversed())).flatten()
 }
 
 /// From a masquerade destination to a client. One that was removed still has its connections: so while there is any
@@ -395,9 +394,9 @@ mod tests {
 
             // What the destination sees, and so answers or complains about.
             let forwarded = match method {
-                Method::Tunnel | Method::DirectRouting => request,
+                _ if !method.translates() => request,
                 Method::Masquerade => Flow { dst: server, ..request },
-                Method::Fullnat => {
+                _ => {
                     let pool = Pool::new(&local_pool());
                     let local = allocate(
                         pool.addrs(family), pool.ports(), slot.unwrap(), &snapshot.steering, want.unwrap(),
@@ -448,7 +447,7 @@ mod tests {
         let near = if method == Method::Fullnat { sides.local } else { client };
         let dport = 8080;
         match method {
-            Method::Tunnel | Method::DirectRouting => {
+            _ if !method.translates() => {
                 let request = Frame::new(client, sides.vip).tcp(3000, 80, 2).build();
                 let (src, dst) = (sides.own, sides.server);
                 let outer = wire::tunnel::Outer { src, dst, ttl: 63, tos: 0, dont_fragment: true, id: 0 };
@@ -457,7 +456,7 @@ mod tests {
                 let wrapped = wrapped.bytes().to_vec();
                 (if method == Method::Tunnel { wrapped } else { request.clone() }, request)
             }
-            Method::Masquerade | Method::Fullnat => (
+            _ => (
                 Frame::new(near, sides.server).tcp(sport, dport, 2).build(),
                 Frame::new(sides.server, near).tcp(dport, sport, 0x12).build(),
             ),

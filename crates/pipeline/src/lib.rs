@@ -7,6 +7,7 @@
 
 mod counters;
 mod gather;
+mod host;
 mod link;
 mod martian;
 mod pipeline;

@@ -105,24 +105,12 @@ impl<B: PacketBuf> Pipeline<B> {
         };
         match why {
             Steered::Flow => self.ip(now_ms, iface, packet, &info, None, out),
+            Steered::FromHost => self.local_out(now_ms, iface, packet, &info, out),
             Steered::Fragment => self.gather(now_ms, iface, packet, &info, out),
             Steered::Gathered(cuts) => {
                 let info = PacketInfo { largest_fragment: cuts.largest, ..info };
                 self.ip(now_ms, iface, packet, &info, Some(&cuts), out)
             }
-        }
-    }
-
-    /// A frame that the host's kernel sends through the exception port of `port`: complete for its link as it is. The host
-    /// is no client of rvs's services: between two addresses of rvs's own nothing can come back.
-    pub fn receive_from_host(&mut self, port: PortIndex, packet: B, out: &mut impl Ports<B>) {
-        self.counters.from_host.add(1);
-        let own = |addr| self.director.snapshot().net.own(addr).is_some();
-        match parse(packet.bytes()) {
-            Ok(Parsed::Ip(info)) if own(info.src(packet.bytes())) && own(info.dst(packet.bytes())) => {
-                self.counters.discard(DropReason::HostToOwn)
-            }
-            _ => out.tx(port, packet),
         }
     }
 
@@ -197,13 +185,7 @@ impl<B: PacketBuf> Pipeline<B> {
         let verdict = match net.own(dst).map(|address| address.role) {
             Some(role) => {
                 let verdict = self.local(now_ms, iface, role, &mut packet, info, &mut recut);
-                for record in self.director.take_records() {
-                    self.counters.sync_records.add(1);
-                    out.sync(&record);
-                }
-                if let Some(path) = self.director.take_path_mtu() {
-                    out.broadcast(News::PathMtu(path));
-                }
+                self.tell(out);
                 verdict
             }
             None => {
@@ -212,6 +194,17 @@ impl<B: PacketBuf> Pipeline<B> {
             }
         };
         self.settle(now_ms, verdict, iface, packet, recut, out);
+    }
+
+    /// Passes on what the director has to say to others.
+    pub(crate) fn tell(&mut self, out: &mut impl Ports<B>) {
+        for record in self.director.take_records() {
+            self.counters.sync_records.add(1);
+            out.sync(&record);
+        }
+        if let Some(path) = self.director.take_path_mtu() {
+            out.broadcast(News::PathMtu(path));
+        }
     }
 
     /// LOCAL_IN: the director first, then what rvs answers for the host, which is not `recut`.
@@ -358,11 +351,6 @@ impl<B: PacketBuf> Pipeline<B> {
         }
     }
 
-    /// To the host's kernel, on the port where it arrived.
-    fn punt(&mut self, iface: IfaceId, packet: B, out: &mut impl Ports<B>) {
-        self.link.to_host(&self.director.snapshot().net, iface, packet, out);
-    }
-
     /// What another worker learned.
     pub fn learn(&mut self, now_ms: u64, news: News, out: &mut impl Ports<B>) {
         let learned = match news {
@@ -410,13 +398,12 @@ impl<B: PacketBuf> Pipeline<B> {
             return;
         }
         let Ok(Parsed::Ip(info)) = parse(packet.bytes()) else { return };
+        let verdict = self.director.local_out(now_ms, &mut packet, &info);
+        let net = &self.director.snapshot().net;
         let to = info.dst(packet.bytes());
-        let own = net.own(to).map(|address| address.iface);
-        let iface = match (self.director.local_out(now_ms, &mut packet, &info), own) {
+        let iface = match (verdict, net.own(to).map(|address| address.iface)) {
             (Verdict::Tx(hop), _) => Some(hop.iface),
-            (Verdict::Accept | Verdict::Stop, None) => {
-                self.director.snapshot().net.route(to).map(|hop| hop.iface)
-            }
+            (Verdict::Accept | Verdict::Stop, None) => net.route(to).map(|hop| hop.iface),
             (Verdict::Accept | Verdict::Stop, Some(iface)) => {
                 let verdict = self.director.local_in(now_ms, &mut packet, &info, iface);
                 matches!(verdict, Verdict::Answer(_)).then_some(iface)

@@ -14,6 +14,8 @@ use wire::PacketBuf;
 pub enum Steered {
     /// That one owns its flow.
     Flow,
+    /// The host sent it, and that one owns its flow.
+    FromHost,
     /// It is a fragment, and that one gathers its datagram.
     Fragment,
     /// It was gathered from fragments that came like this, and that one owns its flow.
@@ -39,7 +41,7 @@ pub trait Ports<B: PacketBuf> {
     /// itself, and what is for it alone is dropped by [`Ports::to_host`].
     fn has_host(&self, port: PortIndex) -> bool;
 
-    /// Hands a packet to another worker; `iface` is where it arrived, the VLAN tag is off.
+    /// Hands a packet to another worker; `iface` is where it arrived or, from the host, where it was to leave; the VLAN tag is off.
     fn steer(&mut self, worker: WorkerId, iface: inet::IfaceId, why: Steered, packet: B);
 
     /// Tells the other workers what was learned.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use ::sync::{Daemon, Role, Tuning};
 use api::{
-    ConnFlags, ConnProtocol, ConnView, HostCounters, LinkState, Mac, NeighbourState, PacketCounters,
-    ServiceKey, SyncRole, SyncSpec, SyncView,
+    ConnFlags, ConnMethod, ConnProtocol, ConnView, HostCounters, LinkState, Mac, NeighbourState,
+    PacketCounters, ServiceKey, SyncRole, SyncSpec, SyncView,
 };
 use control::{Dataplane, DataplaneError, NeighbourSample, PortSample, SyncTuning, WorkerSample};
 use dataplane::{Plane, PlaneError, PortState, SyncRings};
@@ -228,10 +228,12 @@ fn view(snapshot: &Snapshot, worker: WorkerId, conn: &ipvs::ConnView) -> Option<
         local: conn.local,
         destination: conn.destination?,
         method: match conn.method {
-            ipvs::Method::Masquerade => api::Method::Nat,
-            ipvs::Method::Tunnel => api::Method::Tunnel,
-            ipvs::Method::DirectRouting => api::Method::Dr,
-            ipvs::Method::Fullnat => api::Method::Fullnat,
+            ipvs::Method::Masquerade => ConnMethod::Nat,
+            ipvs::Method::Tunnel => ConnMethod::Tunnel,
+            ipvs::Method::DirectRouting => ConnMethod::Dr,
+            ipvs::Method::Fullnat => ConnMethod::Fullnat,
+            ipvs::Method::LocalNode => ConnMethod::Local,
+            ipvs::Method::Bypass => ConnMethod::Bypass,
         },
         state: conn.state.to_owned(),
         expires_in_ms: conn.expires_in_ms,

@@ -2,6 +2,7 @@
 //! Beyond that machine it has a pool of local addresses, and commands know `--fullnat`.
 
 mod configuration;
+mod host;
 mod listing;
 mod network;
 mod synchronisation;
@@ -56,6 +57,8 @@ pub struct Lab {
     pub helpers: Helpers,
     /// The time.
     pub now_ms: u64,
+    /// Whether the host answers what it is given, as one that nobody listens on; else what it is given ends there.
+    pub host_answers: bool,
     counters: Arc<Counters>,
     services: Vec<(ServiceWords, Service)>,
     /// What the director was last given: what follows goes by what was.
@@ -103,6 +106,7 @@ impl Lab {
             settings,
             helpers: Helpers::NONE,
             now_ms: 0,
+            host_answers: false,
             counters,
             services: Vec::new(),
             table: ServiceTable::default(),
@@ -144,16 +148,25 @@ impl Lab {
         let mut wires = self.wires();
         self.pipeline.receive(self.now_ms, port(side), VecBuf::new(frame), &mut wires);
         self.tell(std::mem::take(&mut wires.records));
-        if wires.to_host {
+        let to_host = !wires.to_host.is_empty();
+        if to_host {
             self.host_receives(side, frame);
+        }
+        for given in std::mem::take(&mut wires.to_host).into_iter().filter(|_| self.host_answers) {
+            let net = &self.pipeline.director().snapshot().net;
+            if let Some((port, answer)) = host::answer(net, &given) {
+                let port = PortIndex(port as u16);
+                self.pipeline.receive_from_host(self.now_ms, port, VecBuf::new(&answer), &mut wires);
+            }
         }
         let after: Vec<u64> = dropped(self);
         let (came, went) = self.counters.balance();
         assert_eq!(came, went, "every packet is accounted for once");
         Outcome {
+            // Of what the host sends Linux repeats no more than of what the director makes.
+            made: self.counters.generated.get() != made + wires.large || (to_host && !wires.out.is_empty()),
             out: wires.out,
-            to_host: wires.to_host,
-            made: self.counters.generated.get() != made + wires.large,
+            to_host,
             dropped: DropReason::ALL
                 .iter()
                 .zip(before.iter().zip(after))
@@ -164,7 +177,7 @@ impl Lab {
 
     fn wires(&self) -> Wires {
         let counters = Arc::clone(&self.counters);
-        Wires { counters, out: Vec::new(), to_host: false, records: Vec::new(), large: 0 }
+        Wires { counters, out: Vec::new(), to_host: Vec::new(), records: Vec::new(), large: 0 }
     }
 
     /// Connections in the tables.
@@ -234,7 +247,7 @@ fn snapshot(
 struct Wires {
     counters: Arc<Counters>,
     out: Vec<(char, Vec<u8>)>,
-    to_host: bool,
+    to_host: Vec<Vec<u8>>,
     records: Vec<Record>,
     /// Large buffers that were asked for: they count as made, what is in them arrived.
     large: u64,
@@ -255,9 +268,9 @@ impl Ports<VecBuf> for Wires {
         self.out.push((SIDES[usize::from(port.0)], packet.bytes().to_vec()));
     }
 
-    fn to_host(&mut self, _: PortIndex, _: VecBuf) {
+    fn to_host(&mut self, _: PortIndex, packet: VecBuf) {
         self.counters.to_host.add(1);
-        self.to_host = true;
+        self.to_host.push(packet.bytes().to_vec());
     }
 
     fn has_host(&self, _: PortIndex) -> bool {

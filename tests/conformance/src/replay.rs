@@ -60,6 +60,7 @@ pub fn replay(trace: &Trace) -> Replay {
         left: Vec::new(),
         messages: Messages::default(),
     };
+    run.lab.host_answers = true;
     if trace.extra_modules.split_whitespace().any(|module| module == "ip_vs_ftp") {
         run.lab.helpers = Helpers::NONE.with(Helper::Ftp, &[Helper::Ftp.well_known_port()]);
     }

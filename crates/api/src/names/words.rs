@@ -49,6 +49,20 @@ word_enum! {
 }
 
 word_enum! {
+    /// How packets of a connection are forwarded.
+    ConnMethod {
+        Fullnat = "fullnat",
+        Nat = "nat",
+        Dr = "dr",
+        Tunnel = "tunnel",
+        /// To the host, as another director said.
+        Local = "local",
+        /// To where they are addressed: its service has no destination.
+        Bypass = "bypass",
+    } expected "`fullnat`, `nat`, `dr`, `tunnel`, `local` or `bypass`"
+}
+
+word_enum! {
     /// The transport of a connection.
     ConnProtocol {
         Tcp = "tcp",
@@ -187,6 +201,7 @@ word_enum! {
 serde_as_str!(
     Protocol,
     ConnProtocol,
+    ConnMethod,
     Scheduler,
     SchedulerFlag,
     Method,

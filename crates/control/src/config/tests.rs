@@ -392,8 +392,12 @@ fn every_error_says_what_was_found_and_what_was_expected() {
             "15:9: error: service[0].destination[0].address: destination [2001:db8::2]:80 of tcp 192.0.2.1:80: found 2001:db8::2 with nat, expected the service's family: only tunnel mixes",
         ),
         (
-            format!("{service}[[service.destination]]\naddress='192.0.2.1'\nmethod='dr'"),
-            "15:9: error: service[0].destination[0].address: destination 192.0.2.1:80 of tcp 192.0.2.1:80: found 192.0.2.1, which is an [[address]] of this host: a destination on the director itself is not built yet",
+            format!("{service}[[service.destination]]\naddress='127.0.0.1'\nmethod='nat'"),
+            "15:9: warning: service[0].destination[0].address: destination 127.0.0.1:80 of tcp 192.0.2.1:80: found 127.0.0.1 with nat: nothing is rewritten to loopback, so its packets are dropped; dr reaches this host",
+        ),
+        (
+            format!("{service}[[service.destination]]\naddress='255.0.0.1'\nmethod='dr'"),
+            "15:9: error: service[0].destination[0].address: destination 255.0.0.1:80 of tcp 192.0.2.1:80: found 255.0.0.1, expected a unicast address",
         ),
         (
             format!("{service}[[service.destination]]\naddress='10.0.0.1'\nmethod='dr'\nport=81"),

@@ -76,7 +76,8 @@ fn each_address_is_taken_passed_over_or_refused() {
         ("10.0.2.201/32 wan.host", None, Some(Refusal::InPool("pool".into()))),
         ("10.0.2.1/24 wan.host", None, Some(Refusal::Elsewhere("lan".into()))),
         ("192.0.2.77/32 wan.host", None, Some(Refusal::Neighbour("wan".into()))),
-        ("10.0.2.11/32 wan.host", None, Some(Refusal::Destination)),
+        // The host takes the place of a destination, or is one: a local node.
+        ("10.0.2.11/32 wan.host", Some("10.0.2.11/32 wan"), None),
         ("192.0.2.254/24 wan.host", None, Some(Refusal::Gateway)),
         (
             "192.0.2.250/28 lan.host",

@@ -45,6 +45,26 @@ pub fn receive_arp<B: PacketBuf, H: PacketBuf>(
     received
 }
 
+/// Answers a question that the host asks on a link for an address that rvs has, and the host has not, in place. False, and the
+/// frame as it was, if it is no such question: the host's own addresses are asked for to find out whether another has them.
+pub fn answer_host_arp<B: PacketBuf>(net: &Net, iface: IfaceId, buf: &mut B) -> bool {
+    let Some(arp) = ArpPacket::parse(buf.bytes()) else { return false };
+    let claims = arp.sender_ip.is_unspecified() || arp.sender_ip == arp.target_ip;
+    if arp.op != Op::Request || claims || net.own(IpAddr::V4(arp.target_ip)).is_none() {
+        return false;
+    }
+    let reply = ArpPacket {
+        op: Op::Reply,
+        sender_mac: net.iface(iface).mac,
+        sender_ip: arp.target_ip,
+        target_mac: arp.sender_mac,
+        target_ip: arp.sender_ip,
+    };
+    buf.truncate(FRAME_LEN);
+    reply.write(buf.bytes_mut(), &arp.sender_mac);
+    true
+}
+
 /// What is wrong with a packet's sender, if anything. Address 0.0.0.0 is fine: a host that checks whether its address is free.
 fn fault_of(net: &Net, iface: IfaceId, arp: &ArpPacket) -> Option<DropReason> {
     let addr = IpAddr::V4(arp.sender_ip);

@@ -13,8 +13,8 @@ use crate::drop::DropReason;
 use crate::neighbour::{Learned, Probe};
 use crate::net::Net;
 
-pub use arp::receive_arp;
-pub use nd::receive_nd;
+pub use arp::{answer_host_arp, receive_arp};
+pub use nd::{answer_host_nd, receive_nd};
 
 /// Room that the longest frame made here needs, in bytes.
 pub const FRAME_MAX: usize = wire::ndp::MAX_FRAME_LEN;

@@ -59,6 +59,25 @@ pub fn receive_nd<B: PacketBuf, H: PacketBuf>(
     }
 }
 
+/// As [`answer_host_arp`](super::answer_host_arp), for a neighbour solicitation.
+pub fn answer_host_nd<B: PacketBuf>(net: &Net, iface: IfaceId, buf: &mut B, info: &PacketInfo) -> bool {
+    let frame = buf.bytes();
+    if !wire::ndp::is_ndp(frame, info) {
+        return false;
+    }
+    let (Ok(Ndp::Solicitation { target, .. }), IpAddr::V6(asker)) =
+        (Ndp::parse(frame, info), info.src(frame))
+    else {
+        return false;
+    };
+    if asker.is_unspecified() || asker == target || net.own(IpAddr::V6(target)).is_none() {
+        return false;
+    }
+    let asker_mac = ether::src(frame);
+    let received = answer(net, iface, buf, target, asker, asker_mac, Received::only(Action::Reply));
+    received.action == Action::Reply
+}
+
 /// Learns from one who asks for us; the action says whether an answer is due. One who asks from an address of ours is a real
 /// server that has the virtual address too and chose it for the question: it is answered at its hardware address, as by
 /// Linux. Who claims that address for itself asks from no address, or advertises.

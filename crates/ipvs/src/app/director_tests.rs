@@ -108,7 +108,7 @@ impl Site {
         };
         match verdict {
             Verdict::Tx(_) => Ok(packet.bytes().to_vec()),
-            Verdict::Accept if !to_director => Ok(packet.bytes().to_vec()),
+            Verdict::Accept | Verdict::Stop if !to_director => Ok(packet.bytes().to_vec()),
             other => Err(other),
         }
     }

@@ -126,7 +126,7 @@ fn known<K: FlowKey>(mut director: Director, hosts: Hosts, _: u32) {
     let from_server = Frame::new(hosts.server, hosts.client).tcp(20, 2000, tcp::SYN).build();
     let Ok(wire::Parsed::Ip(info)) = wire::parse(&from_server) else { panic!("an IP packet") };
     let mut packet = VecBuf::new(&from_server);
-    assert_eq!(director.forward(5, &mut packet, &info, inet::IfaceId(0)), Verdict::Accept);
+    assert_eq!(director.forward(5, &mut packet, &info, inet::IfaceId(0)), Verdict::Stop);
     assert_eq!(info.src(packet.bytes()), hosts.vip);
 }
 

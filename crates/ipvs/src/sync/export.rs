@@ -160,5 +160,7 @@ fn method(method: Method) -> u32 {
         Method::Masquerade | Method::Fullnat => flags::MASQUERADE,
         Method::Tunnel => flags::TUNNEL,
         Method::DirectRouting => flags::DIRECT_ROUTE,
+        Method::LocalNode => flags::LOCALNODE,
+        Method::Bypass => flags::BYPASS,
     }
 }

@@ -320,6 +320,8 @@ fn method(flags: u32) -> Option<Method> {
         flags::MASQUERADE => Some(Method::Masquerade),
         flags::TUNNEL => Some(Method::Tunnel),
         flags::DIRECT_ROUTE => Some(Method::DirectRouting),
+        flags::LOCALNODE => Some(Method::LocalNode),
+        flags::BYPASS => Some(Method::Bypass),
         _ => None,
     }
 }
@@ -339,7 +341,7 @@ fn timeout_ms(snapshot: &Snapshot, record: &Record) -> u64 {
 }
 
 impl DestId {
-    /// Of a connection whose destination is none that is configured.
+    /// Of a connection whose destination is none that is configured: a peer has it, or there is none and packets go past.
     pub const UNKNOWN: Self = Self(u32::MAX);
 
     /// First of the numbers that stand for a worker.

@@ -1,14 +1,13 @@
 //! Direct routing [ip_vs_dr_xmit]: the packet goes to the real server's link address as it is, but for its TTL. The
 //! server has the virtual address itself and answers the client on its own.
 
-use inet::NextHop;
 use wire::{PacketBuf, PacketInfo};
 
-use super::{Outward, counts_for};
+use super::{Outward, Way, counts_for};
+use crate::Verdict;
 use crate::connection::{Connection, FlowKey};
 use crate::director::Core;
 use crate::hooks::{Context, is_icmp};
-use crate::{Dest, Verdict};
 
 impl Core {
     pub(super) fn direct<K: FlowKey, B: PacketBuf>(
@@ -17,14 +16,13 @@ impl Core {
         packet: &mut B,
         info: &PacketInfo,
         conn: &Connection<K>,
-        dest: &Dest,
-    ) -> Result<NextHop, Verdict> {
+    ) -> Result<Way, Verdict> {
         let outward = Outward {
-            target: dest.addr,
+            target: conn.reply.src().into(),
             overhead: 0,
             path_mtu: None,
             any_size: is_icmp(info),
-            counts_for: counts_for(conn, dest),
+            counts_for: counts_for(conn),
         };
         self.outward(context, packet, info, &outward)
     }

@@ -2,7 +2,11 @@
 //!
 //! Every one of them first gets its route, then spends the TTL, then checks the MTU, and only then touches the packet:
 //! so an ICMP error quotes what the client sent, with its TTL decremented if the packet was too big (as Linux has it).
+//! A target that is an address of this host is the local node: the packet goes to the host's own stack, its TTL and size
+//! unasked, after masquerade rewritten and else as it is. They go by the connection alone wherever they can, since a
+//! connection may outlive its destination, or have come from a peer whose destinations are not ours.
 
+mod bypass;
 mod direct;
 mod masquerade;
 pub(crate) mod translate;
@@ -17,8 +21,8 @@ use wire::{Family, PacketBuf, PacketInfo, ether, rewrite};
 
 use crate::connection::{Connection, FlowKey};
 use crate::director::Core;
-use crate::hooks::Context;
-use crate::{ConnFlags, Dest, DestId, Method, Verdict};
+use crate::hooks::{Context, Hook};
+use crate::{ConnFlags, DestId, Method, Verdict};
 
 /// What every IPv6 link carries, in bytes (RFC 8200).
 pub(crate) const IPV6_MIN_MTU: u16 = 1280;
@@ -47,8 +51,26 @@ impl Outward {
 }
 
 /// The destination whose output errors about a packet of the connection count as: none for a connection that none finds.
-fn counts_for<K: FlowKey>(conn: &Connection<K>, dest: &Dest) -> Option<DestId> {
-    (!conn.flags.has(ConnFlags::ONE_PACKET)).then_some(dest.id)
+fn counts_for<K: FlowKey>(conn: &Connection<K>) -> Option<DestId> {
+    (!conn.flags.has(ConnFlags::ONE_PACKET)).then_some(conn.dest)
+}
+
+/// Where a packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Out, with its TTL spent.
+    Link(NextHop),
+    /// To this host's own stack.
+    Host,
+}
+
+impl From<Way> for Verdict {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::Link(hop) => Self::Tx(hop),
+            Way::Host => Self::ToHost,
+        }
+    }
 }
 
 impl Core {
@@ -60,17 +82,18 @@ impl Core {
         packet: &mut B,
         info: &PacketInfo,
         conn: &Connection<K>,
-        dest: &Dest,
     ) -> Verdict {
         let sent = match conn.method {
             Method::Masquerade | Method::Fullnat => self.masquerade(context, packet, info, conn),
-            Method::DirectRouting => self.direct(context, packet, info, conn, dest),
-            Method::Tunnel => self.tunnel(context, packet, info, conn, dest),
+            Method::DirectRouting => self.direct(context, packet, info, conn),
+            Method::Tunnel => self.tunnel(context, packet, info, conn),
+            Method::LocalNode => Ok(Way::Host),
+            Method::Bypass => self.bypass(context, packet, info),
         };
-        sent.map_or_else(|refused| refused, Verdict::Tx)
+        sent.map_or_else(|refused| refused, Verdict::from)
     }
 
-    /// The next hop towards a target, with the packet's TTL spent and its size found to fit; or what becomes of the packet
+    /// The way towards a target, with the packet's TTL spent and its size found to fit; or what becomes of the packet
     /// instead [__ip_vs_get_out_rt].
     pub(crate) fn outward<B: PacketBuf>(
         &mut self,
@@ -78,7 +101,12 @@ impl Core {
         packet: &mut B,
         info: &PacketInfo,
         to: &Outward,
-    ) -> Result<NextHop, Verdict> {
+    ) -> Result<Way, Verdict> {
+        if is_local(context, to.target) {
+            // What passes through is another's, and not turned inwards.
+            let passes = context.hook == Hook::Forward;
+            return if passes { Err(Verdict::Drop(DropReason::LocalNode)) } else { Ok(Way::Host) };
+        }
         let Some(hop) = context.snapshot.net.route(to.target) else {
             let kind = IcmpError::HostUnreachable;
             return Err(self.answer(context, packet, info, kind, DropReason::NoRoute, to.counts_for));
@@ -98,7 +126,7 @@ impl Core {
             let kind = IcmpError::FragmentationNeeded { mtu };
             return Err(self.answer(context, packet, info, kind, DropReason::MtuExceeded, to.counts_for));
         }
-        Ok(hop)
+        Ok(Way::Link(hop))
     }
 
     /// Turns a packet into an ICMP error to its sender, from the address that it was sent to if that is ours.
@@ -122,6 +150,11 @@ impl Core {
             None => Verdict::Drop(reason),
         }
     }
+}
+
+/// Whether an address is this host's own.
+pub(crate) fn is_local(context: &Context<'_>, addr: IpAddr) -> bool {
+    addr.is_loopback() || context.snapshot.net.own(addr).is_some()
 }
 
 /// What has to fit the MTU of a packet that came in fragments: of IPv4 the whole, of IPv6 the largest of them, since they

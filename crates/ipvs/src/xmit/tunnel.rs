@@ -6,15 +6,16 @@
 //! makes an IPv4 tunnel packet that must not be either; any other may be, and is where it leaves: also an IPv6 tunnel packet,
 //! for this host is its source.
 
-use inet::{DropReason, NextHop};
+use inet::DropReason;
 use wire::tunnel::Outer;
 use wire::{Family, PacketBuf, PacketInfo, ipv4, ipv6};
 
-use super::{Outward, counts_for, translate};
+use super::{Outward, Way, counts_for, translate};
 use crate::connection::{Connection, FlowKey};
 use crate::director::Core;
 use crate::hooks::{Context, is_icmp};
 use crate::model::family_of;
+use crate::sync::{configured_dest, unknown_dest};
 use crate::{Dest, Verdict};
 
 /// What a tunnel to this destination takes of the MTU, in bytes.
@@ -29,17 +30,23 @@ impl Core {
         packet: &mut B,
         info: &PacketInfo,
         conn: &Connection<K>,
-        dest: &Dest,
-    ) -> Result<NextHop, Verdict> {
+    ) -> Result<Way, Verdict> {
+        // How a packet is wrapped is the destination's to say; a peer does not tell.
+        let unknown = unknown_dest(conn);
+        let dest = unknown.as_ref().or_else(|| configured_dest(context.snapshot, conn));
+        let dest = dest.ok_or(Verdict::Drop(DropReason::DestinationGone))?;
         let discovers = context.snapshot.settings.pmtu_disc;
         let outward = Outward {
             target: dest.addr,
             overhead: overhead(dest),
             path_mtu: self.pmtu.get(context.now_ms, dest.addr),
             any_size: is_icmp(info) || !discovers,
-            counts_for: counts_for(conn, dest),
+            counts_for: counts_for(conn),
         };
-        let hop = self.outward(context, packet, info, &outward)?;
+        let way = self.outward(context, packet, info, &outward)?;
+        if way == Way::Host {
+            return Ok(way);
+        }
         let source = context.snapshot.net.source_to(dest.addr).ok_or(Verdict::Drop(DropReason::NoSource))?;
         let keep_whole =
             discovers && info.family == Family::V4 && translate::dont_fragment(packet.bytes(), info);
@@ -55,7 +62,7 @@ impl Core {
         dest.tunnel
             .encap(packet, info, &outer, flow_hash(&conn.original))
             .map_err(|_| Verdict::Drop(DropReason::NoHeadroom))?;
-        Ok(hop)
+        Ok(way)
     }
 }
 

@@ -181,7 +181,7 @@ impl Cluster {
     /// The host's kernel sends a frame through the exception port of `port`.
     pub fn host_sends(&mut self, port: PortIndex, frame: &[u8]) -> Sent {
         let Worker { pipeline, ports } = &mut self.workers[0];
-        pipeline.receive_from_host(port, VecBuf::new(frame), ports);
+        pipeline.receive_from_host(self.now_ms, port, VecBuf::new(frame), ports);
         self.settle()
     }
 

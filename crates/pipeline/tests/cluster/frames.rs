@@ -118,7 +118,7 @@ pub fn from_server(
 }
 
 /// Puts ports and payload on.
-fn packet(
+pub fn packet(
     frame: Frame,
     protocol: Protocol,
     (src, dst): (SocketAddr, SocketAddr),

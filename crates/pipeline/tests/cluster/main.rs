@@ -4,6 +4,7 @@ mod allocation;
 mod cluster;
 mod fragments;
 mod frames;
+mod host;
 mod ipsec;
 mod malformed;
 mod neighbours;

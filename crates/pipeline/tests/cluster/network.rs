@@ -344,10 +344,6 @@ fn what_the_host_sends_goes_out_as_it_is() {
         for (name, frame) in [
             ("SSH", out(own, peer).tcp(22, 4000, tcp::SYN | tcp::ACK).build()),
             ("UDP from the VIP", out(vip(family), peer).udp(53, 4000).build()),
-            ("from behind it to a service", {
-                let service = service_endpoint(family, Method::Fullnat);
-                out(peer, service.ip()).tcp(4000, service.port(), tcp::SYN).build()
-            }),
             ("to a server", out(own, server(family, 1)).tcp(4000, SERVER_PORT, tcp::SYN).build()),
             ("echo", out(own, peer).echo_request(1, 2).build()),
             ("fragment", out(own, peer).udp(1, 2).fragment(0, true).build()),
@@ -359,22 +355,8 @@ fn what_the_host_sends_goes_out_as_it_is() {
             assert_eq!(cluster.host_sends(WAN, &frame).only(WAN), frame, "{name}");
         }
     }
-    assert_eq!(cluster.sum(|counters| &counters.from_host), 20);
+    assert_eq!(cluster.sum(|counters| &counters.from_host), 18);
     assert_eq!(cluster.dropped_at_all(), 0);
-    assert_eq!(cluster.connections().len(), 0);
-}
-
-#[test]
-fn the_host_is_no_client_of_its_own_services() {
-    let mut cluster = Cluster::new(&Site::new(2));
-    for family in FAMILIES {
-        for method in METHODS {
-            let service = service_endpoint(family, method);
-            let frame = Frame::new(wan_address(family), service.ip()).mac(WAN_MAC, ROUTER_MAC);
-            cluster.host_sends(WAN, &frame.tcp(4000, service.port(), tcp::SYN).build()).nothing();
-        }
-    }
-    assert_eq!(cluster.dropped(DropReason::HostToOwn), 8);
     assert_eq!(cluster.connections().len(), 0);
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use api::{Cidr, ConnFilter, ConnProtocol, Method, Request, ServiceKey};
+use api::{Cidr, ConnFilter, ConnMethod, ConnProtocol, Request, ServiceKey};
 use clap::{Args, Subcommand};
 
 use super::{Action, words};
@@ -85,8 +85,8 @@ pub struct With {
     #[arg(long)]
     state: Option<String>,
     /// Only those that are forwarded in this way.
-    #[arg(short, long, value_parser = words::method())]
-    method: Option<Method>,
+    #[arg(short, long, value_parser = words::conn_method())]
+    method: Option<ConnMethod>,
     /// Only those of one worker.
     #[arg(short, long, value_name = "N")]
     worker: Option<u16>,

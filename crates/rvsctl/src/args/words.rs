@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use api::{
-    Cidr, ConnProtocol, DestKey, Engine, Family, Helper, Method, ParseError, Protocol, Scheduler,
+    Cidr, ConnMethod, ConnProtocol, DestKey, Engine, Family, Helper, Method, ParseError, Protocol, Scheduler,
     SchedulerFlag, ServiceKey, TunnelType,
 };
 use clap::Args;
@@ -114,6 +114,10 @@ pub fn prefix(word: &str) -> Result<Cidr, String> {
     let alone = |address: IpAddr| Cidr::new(address, if address.is_ipv4() { 32 } else { 128 });
     let prefix = word.parse().ok().or_else(|| alone(word.parse().ok()?));
     prefix.ok_or_else(|| "expected an address or a prefix, such as `192.0.2.1` or `2001:db8::/32`".into())
+}
+
+pub fn conn_method() -> impl TypedValueParser<Value = ConnMethod> {
+    PossibleValuesParser::new(ConnMethod::WORDS.iter().copied()).try_map(|word| word.parse::<ConnMethod>())
 }
 
 pub fn conn_protocol() -> impl TypedValueParser<Value = ConnProtocol> {

@@ -142,7 +142,7 @@ mod tests {
             service: "192.0.2.100:80".parse().unwrap(),
             local: None,
             destination: "10.0.2.11:80".parse().unwrap(),
-            method: api::Method::Dr,
+            method: api::ConnMethod::Dr,
             state: "ESTABLISHED".into(),
             expires_in_ms: 900_000,
             packets_in: 1,

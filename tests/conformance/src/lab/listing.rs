@@ -208,5 +208,7 @@ fn method(method: Method) -> &'static str {
         Method::Tunnel => "Tunnel",
         Method::DirectRouting => "Route",
         Method::Fullnat => "Fullnat",
+        Method::LocalNode => "Local",
+        Method::Bypass => "Bypass",
     }
 }

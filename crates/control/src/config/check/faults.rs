@@ -107,11 +107,8 @@ fn leading_ones(mask: Netmask) -> u8 {
 /// What cannot be about a destination of this service.
 pub fn destination_faults(service: &ServiceSpec, dest: &DestSpec) -> Vec<Fault> {
     let mut faults = Vec::new();
-    if !is_usable(dest.address) {
-        faults.push((
-            "address",
-            format!("found {}, expected a unicast address that is not loopback", dest.address),
-        ));
+    if !is_usable(dest.address) && !dest.address.is_loopback() {
+        faults.push(("address", format!("found {}, expected a unicast address", dest.address)));
     } else if Family::of(dest.address) != service.key.family() && dest.method != Method::Tunnel {
         let method = dest.method;
         let message =

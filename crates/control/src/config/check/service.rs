@@ -12,18 +12,9 @@ use super::{Checker, is_usable};
 use crate::config::model::{Config, Pool, Service};
 use crate::config::place::{Issue, IssueKind, Place};
 
-/// Addresses that are rvs's own, beside those of local pools.
-struct Own {
-    addresses: HashSet<IpAddr>,
-    /// Of services, be they on an interface or not.
-    vips: HashSet<IpAddr>,
-}
-
-impl Own {
-    fn of(config: &Config) -> Own {
-        let addresses = config.addresses.iter().map(|a| a.cidr.address).collect();
-        Own { addresses, vips: config.services.iter().filter_map(|s| s.spec.key.address()).collect() }
-    }
+/// Addresses of the host on rvs's interfaces.
+fn own_addresses(config: &Config) -> HashSet<IpAddr> {
+    config.addresses.iter().map(|a| a.cidr.address).collect()
 }
 
 impl Checker<'_> {
@@ -32,8 +23,7 @@ impl Checker<'_> {
         let config = self.config;
         let known: HashSet<*const Service> =
             base.map(|base| base.services.iter().map(Arc::as_ptr).collect()).unwrap_or_default();
-        let (own, before) = (Own::of(config), base.map(Own::of));
-        let good = same_network && before.as_ref().is_some_and(|before| own.vips.is_subset(&before.vips));
+        let (own, before) = (own_addresses(config), base.map(own_addresses));
         let mut seen = HashMap::with_capacity(config.services.len());
         for (i, service) in config.services.iter().enumerate() {
             let place = Place::item("service", i);
@@ -42,11 +32,11 @@ impl Checker<'_> {
                 self.duplicate(place, format!("found service {key} twice, first at {first}"));
             }
             let is_known = known.contains(&Arc::as_ptr(service));
-            if is_known && good {
+            if is_known && same_network {
                 continue;
             }
             if let Some(address) = key.address() {
-                let had_address = before.as_ref().is_some_and(|before| before.addresses.contains(&address));
+                let had_address = before.as_ref().is_some_and(|before| before.contains(&address));
                 if !is_known || had_address {
                     self.service_without_address(i, service, address, &own);
                 }
@@ -55,16 +45,19 @@ impl Checker<'_> {
                 self.scheduler(place, &format!("service {key}"), &service.spec);
                 self.without_persistence(place, &service.spec);
             }
-            self.service(i, service, &own);
+            self.service(i, service);
         }
     }
 
     /// A service that no packet reaches is legal: its address may come later, or be the host's at times.
-    fn service_without_address(&mut self, index: usize, service: &Service, address: IpAddr, own: &Own) {
-        if own.addresses.contains(&address)
-            || !is_usable(address)
-            || pool_with(self.config, address).is_some()
-        {
+    fn service_without_address(
+        &mut self,
+        index: usize,
+        service: &Service,
+        address: IpAddr,
+        own: &HashSet<IpAddr>,
+    ) {
+        if own.contains(&address) || !is_usable(address) || pool_with(self.config, address).is_some() {
             return;
         }
         let message =
@@ -78,7 +71,7 @@ impl Checker<'_> {
         });
     }
 
-    fn service(&mut self, index: usize, service: &Service, own: &Own) {
+    fn service(&mut self, index: usize, service: &Service) {
         let spec = &service.spec;
         let (place, subject) = (Place::item("service", index), format!("service {}", spec.key()));
         let invalid = IssueKind::Invalid;
@@ -106,7 +99,7 @@ impl Checker<'_> {
                 let message = format!("found destination {} twice, first at {first}", dest.key());
                 self.error(IssueKind::Exists, place, subject.clone(), message);
             }
-            self.destination(place, service, dest, own);
+            self.destination(place, service, dest);
         }
     }
 
@@ -155,14 +148,19 @@ impl Checker<'_> {
         }
     }
 
-    fn destination(&mut self, place: Place, service: &Service, dest: &DestSpec, own: &Own) {
+    fn destination(&mut self, place: Place, service: &Service, dest: &DestSpec) {
         let spec = &service.spec;
-        if let Some(whose) = self.own_address(dest.address, own) {
-            let message = format!(
-                "found {}, which is {whose}: a destination on the director itself is not built yet",
-                dest.address
-            );
+        if let Some(pool) = pool_with(self.config, dest.address) {
+            let message =
+                format!("found {}, which is an address of local pool \"{}\"", dest.address, pool.name);
             self.error(IssueKind::Invalid, place.key("address"), subject_of(service, dest), message);
+        }
+        if dest.address.is_loopback() && matches!(dest.method, Method::Nat | Method::Fullnat) {
+            let message = format!(
+                "found {} with {}: nothing is rewritten to loopback, so its packets are dropped; dr reaches this host",
+                dest.address, dest.method
+            );
+            self.warn(place.key("address"), &subject_of(service, dest), message);
         }
         for (key, message) in destination_faults(spec, dest) {
             self.error(IssueKind::Invalid, place.key(key), subject_of(service, dest), message);
@@ -185,17 +183,6 @@ impl Checker<'_> {
         if self.names.unreadable.is_empty() {
             self.error(IssueKind::Invalid, place.key("method"), subject_of(service, dest), fault);
         }
-    }
-
-    /// In which way an address is one of rvs's own.
-    fn own_address(&self, address: IpAddr, own: &Own) -> Option<String> {
-        if own.addresses.contains(&address) {
-            return Some("an [[address]] of this host".to_owned());
-        }
-        if own.vips.contains(&address) {
-            return Some("the address of a service".to_owned());
-        }
-        pool_with(self.config, address).map(|pool| format!("an address of local pool \"{}\"", pool.name))
     }
 }
 
