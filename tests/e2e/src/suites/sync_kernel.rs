@@ -260,7 +260,7 @@ impl Linux {
         command.args(["serve", "--netns", site.bridges.name(), "--ctl"]).arg(&control);
         let mut process = Process::spawn("linux", &mut command, &site.lab.dir().join("linux.log"))?;
         let deadline = Instant::now() + BOOT_LIMIT;
-        while !process.log().contains("guest up") {
+        while !(process.log().contains("guest up") && control.exists()) {
             process.check_alive()?;
             if Instant::now() > deadline {
                 return Err(Error::new(format!("Linux is not up: {}", process.log())));
