@@ -90,6 +90,7 @@ drop_reasons! {
     NoLocalPort, "no_local_port", "Every local address and port of the FULLNAT pool is taken for this destination.";
     NoLocalPool, "no_local_pool", "A FULLNAT service without local addresses of the destination's family.";
     FullnatWithoutPorts, "fullnat_without_ports", "AH or ESP beside a FULLNAT connection: nothing would tell whose reply is whose.";
+    PptpCallTaken, "pptp_call_taken", "A PPTP server gave a call the number that another has given to a client of the same address.";
     NotConnection, "not_connection", "To a FULLNAT local address, or from a real server that is told so, but of no connection.";
     DefenceDrop, "defence_drop", "Dropped at random because the director is under attack.";
     SteerRingFull, "steer_ring_full", "The ring to the owning worker is full.";

@@ -89,6 +89,7 @@ pub(crate) fn info(frame: &[u8]) -> PacketInfo {
         ttl,
         tcp_flags: 0,
         sctp: None,
+        call: None,
         fragment,
         sport: 0,
         dport: 0,

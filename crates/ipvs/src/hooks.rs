@@ -68,16 +68,18 @@ impl Kind {
 pub fn gathers_passing(snapshot: &Snapshot, info: &PacketInfo) -> bool {
     snapshot.services.any_of(info.family)
         && match info.family {
-            Family::V4 => is_icmp(info) || Protocol::of(info).is_some_and(gathers),
+            Family::V4 => is_icmp(info) || gathers(snapshot, info.protocol),
             Family::V6 => true,
         }
 }
 
 /// Whether the director needs a datagram of this protocol whole [dont_defrag].
-fn gathers(protocol: Protocol) -> bool {
-    match protocol {
-        Protocol::Tcp | Protocol::Udp | Protocol::Sctp => true,
-        Protocol::Ah | Protocol::Esp => false,
+fn gathers(snapshot: &Snapshot, number: u8) -> bool {
+    match Protocol::from_number(number) {
+        Some(Protocol::Tcp | Protocol::Udp | Protocol::Sctp) => true,
+        // A later fragment does not tell whether it is of a call.
+        Some(Protocol::Gre) => snapshot.services.expects_calls(),
+        Some(Protocol::Ah | Protocol::Esp) | None => false,
     }
 }
 

@@ -137,7 +137,7 @@ fn opens_anew<K: FlowKey>(
     let begins = match Protocol::of(info) {
         Some(Protocol::Tcp) => info.tcp_flags & tcp::SYN != 0,
         Some(Protocol::Sctp) => info.sctp.is_some_and(|lead| lead.first == sctp::INIT),
-        Some(Protocol::Udp | Protocol::Ah | Protocol::Esp) | None => false,
+        Some(Protocol::Udp | Protocol::Ah | Protocol::Esp | Protocol::Gre) | None => false,
     };
     if !begins {
         return false;

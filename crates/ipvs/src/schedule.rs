@@ -64,8 +64,8 @@ impl Core {
                 Some(lead) => lead.first == sctp::INIT || (settings.sloppy_sctp && lead.first != sctp::ABORT),
                 None => return Verdict::Drop(DropReason::SctpNoChunk),
             },
-            // Agreed upon by a key exchange that has no connection here.
-            Protocol::Ah | Protocol::Esp => false,
+            // Agreed upon in a connection that is not here.
+            Protocol::Ah | Protocol::Esp | Protocol::Gre => false,
         };
         if !begins {
             return Verdict::Accept;

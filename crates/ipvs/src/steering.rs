@@ -219,7 +219,11 @@ fn local_slot(snapshot: &Snapshot, flow: &Flow) -> Option<Slot> {
 
 /// From a client to a service.
 fn service_slot(snapshot: &Snapshot, flow: &Flow) -> Option<Slot> {
-    let (protocol, (addr, port)) = (flow.protocol, flow.dst);
+    let (protocol, (addr, port)) = match flow.protocol {
+        // A call goes where its control connection goes.
+        Protocol::Gre => (Protocol::Tcp, (flow.dst.0, wire::pptp::PORT)),
+        protocol => (protocol, flow.dst),
+    };
     if let Some(masquerades) = snapshot.services.helped(protocol, addr, port) {
         return Some(snapshot.steering.address_slot(flow.src.0, masquerades));
     }

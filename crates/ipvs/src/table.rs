@@ -228,6 +228,11 @@ impl ServiceTable {
         self.families[family as usize]
     }
 
+    /// Whether a service has PPTP's helper, so that GRE may be of its calls.
+    pub(crate) fn expects_calls(&self) -> bool {
+        self.served.expects_calls()
+    }
+
     /// The ports at which a destination with this address gets requests whose transfers come from other ports.
     pub(crate) fn transfer_ports(&self, addr: IpAddr) -> &[u16] {
         self.served.transfer_ports(addr)

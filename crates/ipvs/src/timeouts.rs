@@ -3,7 +3,7 @@
 //! They start as the kernel's. Three of them are those of `ipvsadm --set`. A change applies to a connection from its next
 //! packet on.
 
-use crate::protocol::{sctp, tcp, udp};
+use crate::protocol::{gre, sctp, tcp, udp};
 use crate::{Protocol, State};
 
 /// Idle timeouts in milliseconds, by protocol and state; the names of states are [`Protocol::states`].
@@ -12,12 +12,13 @@ pub struct Timeouts {
     tcp: [u64; tcp::TcpState::ALL.len()],
     udp: [u64; 1],
     sctp: [u64; sctp::SctpState::ALL.len()],
+    gre: [u64; 1],
 }
 
 impl Default for Timeouts {
     /// The kernel's: 900 seconds for established TCP and SCTP, 120 for FIN_WAIT, 300 for UDP, and so on.
     fn default() -> Self {
-        Self { tcp: tcp::TIMEOUTS_MS, udp: udp::TIMEOUTS_MS, sctp: sctp::TIMEOUTS_MS }
+        Self { tcp: tcp::TIMEOUTS_MS, udp: udp::TIMEOUTS_MS, sctp: sctp::TIMEOUTS_MS, gre: gre::TIMEOUTS_MS }
     }
 }
 
@@ -55,6 +56,7 @@ impl Timeouts {
         match protocol {
             Protocol::Tcp => &self.tcp,
             Protocol::Sctp => &self.sctp,
+            Protocol::Gre => &self.gre,
             Protocol::Udp | Protocol::Ah | Protocol::Esp => &self.udp,
         }
     }
@@ -63,6 +65,7 @@ impl Timeouts {
         match protocol {
             Protocol::Tcp => &mut self.tcp,
             Protocol::Sctp => &mut self.sctp,
+            Protocol::Gre => &mut self.gre,
             Protocol::Udp => &mut self.udp,
             Protocol::Ah | Protocol::Esp => &mut [],
         }
@@ -81,7 +84,7 @@ mod tests {
 
     #[test]
     fn every_state_has_a_timeout_that_can_be_set_alone() {
-        for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
+        for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp, Protocol::Gre] {
             for number in 0..protocol.states().len() as u8 {
                 let mut timeouts = Timeouts::default();
                 timeouts.set(protocol, State(number), 7);

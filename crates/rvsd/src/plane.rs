@@ -219,7 +219,8 @@ fn view(snapshot: &Snapshot, worker: WorkerId, conn: &ipvs::ConnView) -> Option<
             Some(ipvs::Protocol::Tcp) => ConnProtocol::Tcp,
             Some(ipvs::Protocol::Udp) => ConnProtocol::Udp,
             Some(ipvs::Protocol::Sctp) => ConnProtocol::Sctp,
-            // They follow connections of others.
+            Some(ipvs::Protocol::Gre) => ConnProtocol::Gre,
+            // They are packets of UDP's connections.
             Some(ipvs::Protocol::Ah | ipvs::Protocol::Esp) => return None,
             None => ConnProtocol::Ip,
         },

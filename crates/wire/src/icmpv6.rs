@@ -74,6 +74,7 @@ pub fn written_info(len: usize, hop_limit: u8) -> PacketInfo {
         ttl: hop_limit,
         tcp_flags: 0,
         sctp: None,
+        call: None,
         fragment: Fragment::No,
         sport: 0,
         dport: 0,

@@ -43,6 +43,8 @@ pub struct PacketInfo {
     pub tcp_flags: u8,
     /// What the chunks of SCTP say; `None` for other protocols, fragments and quotations, and if there is no chunk.
     pub sctp: Option<sctp::Lead>,
+    /// GRE as PPTP has it: the number that the receiver gave the call; `None` for other protocols and for later fragments.
+    pub call: Option<u16>,
     /// Whether this is a fragment.
     pub fragment: Fragment,
     /// Source port (TCP, UDP, SCTP), else 0.

@@ -29,6 +29,7 @@ pub mod ipv4;
 pub mod ipv6;
 pub mod ndp;
 pub mod parse;
+pub mod pptp;
 pub mod protocol;
 pub mod proxy;
 pub mod rewrite;

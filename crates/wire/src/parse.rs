@@ -176,6 +176,7 @@ impl Ip {
             ttl: self.ttl,
             tcp_flags: 0,
             sctp: None,
+            call: None,
             fragment: self.fragment,
             sport: 0,
             dport: 0,
@@ -303,12 +304,15 @@ fn check_lengths(protocol: u8, upper: &[u8]) -> Result<(), ParseError> {
     }
 }
 
-/// Reads ports and TCP flags, as far as they are there.
+/// Reads ports, TCP flags and PPTP's call, as far as they are there.
 fn read_upper(info: &mut PacketInfo, frame: &[u8]) {
     let upper = info.upper(frame);
     if protocol::has_ports(info.protocol) {
         info.sport = get_u16(upper, 0);
         info.dport = get_u16(upper, 2);
+    }
+    if info.protocol == protocol::GRE {
+        info.call = gre::call_id(upper);
     }
     if info.protocol == protocol::TCP {
         info.tcp_flags = get_u8(upper, 13);
@@ -365,6 +369,14 @@ mod tests {
             ),
             ("atomic fragment", v6().fragment(0, false).udp(5, 6).build(), 62, 70, 17, (5, 6)),
             ("no next header", v6().raw(59).build(), 54, 54, 59, (0, 0)),
+            (
+                "PPTP",
+                v4().raw(47).payload(&[0x30, 1, 0x88, 0x0b, 0, 0, 0, 7, 0, 0, 0, 1]).build(),
+                34,
+                46,
+                47,
+                (0, 0),
+            ),
             ("AH", v4().raw(51).payload(&[6; 24]).build(), 34, 58, 51, (0, 0)),
             ("UDP in AH over IPv6", v6().extension(51, &ah).udp(5, 6).build(), 78, 86, 17, (5, 6)),
             (
@@ -381,6 +393,7 @@ mod tests {
             assert_eq!((info.l3, info.l4, info.end), (14, l4, end), "{name}");
             assert_eq!((info.protocol, (info.sport, info.dport)), (protocol, ports), "{name}");
             assert_eq!((info.fragment, info.ttl), (Fragment::No, 64), "{name}");
+            assert_eq!(info.call, (name == "PPTP").then_some(7), "{name}");
             assert_eq!(info.tcp_flags, if protocol == 6 { tcp::SYN } else { 0 }, "{name}");
             assert_eq!(
                 info.sctp.map(|lead| lead.kind()),

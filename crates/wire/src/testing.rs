@@ -325,6 +325,7 @@ impl Frame {
             ttl: self.ttl,
             tcp_flags: 0,
             sctp: None,
+            call: None,
             fragment: Fragment::No,
             sport: 0,
             dport: 0,

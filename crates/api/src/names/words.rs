@@ -68,9 +68,11 @@ word_enum! {
         Tcp = "tcp",
         Udp = "udp",
         Sctp = "sctp",
+        /// GRE: the packets of a PPTP call.
+        Gre = "gre",
         /// Any: of a template of a service by mark.
         Ip = "ip",
-    } expected "`tcp`, `udp`, `sctp` or `ip`"
+    } expected "`tcp`, `udp`, `sctp`, `gre` or `ip`"
 }
 
 word_enum! {
@@ -186,16 +188,18 @@ word_enum! {
     /// What expects the further connections that those of a service lead to.
     #[derive(Default)]
     Helper {
-        /// FTP's at port 21, TFTP's at port 69.
+        /// FTP's at port 21, TFTP's at port 69, PPTP's at port 1723.
         #[default]
         Auto = "auto",
         /// FTP's.
         Ftp = "ftp",
         /// TFTP's.
         Tftp = "tftp",
+        /// PPTP's.
+        Pptp = "pptp",
         /// None.
         None = "none",
-    } expected "`auto`, `ftp`, `tftp` or `none`"
+    } expected "`auto`, `ftp`, `tftp`, `pptp` or `none`"
 }
 
 serde_as_str!(

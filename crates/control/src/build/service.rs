@@ -50,6 +50,7 @@ fn helpers(spec: &ServiceSpec) -> ipvs::Helpers {
         Helper::None => return ipvs::Helpers::NONE,
         Helper::Ftp => ipvs::Helper::Ftp,
         Helper::Tftp => ipvs::Helper::Tftp,
+        Helper::Pptp => ipvs::Helper::Pptp,
     };
     let port = if spec.key.port() == 0 { helper.well_known_port() } else { spec.key.port() };
     ipvs::Helpers::NONE.with(helper, &[port])

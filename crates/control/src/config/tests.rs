@@ -347,7 +347,7 @@ fn every_error_says_what_was_found_and_what_was_expected() {
         (
             "[workers]\ncount=2\n[steering]\nnat='endpoint'\n[[service]]\nprotocol='tcp'\naddress='192.0.2.1'\nport=21\n[[service.destination]]\naddress='10.0.0.1'\nmethod='nat'"
                 .into(),
-            "17:6: error: service[0].port: service tcp 192.0.2.1:21: found a service with a helper (ftp, tftp) and `nat` destinations under [steering] nat = \"endpoint\", which gives one client to several workers: expected nat = \"address\", one worker, or helper = \"none\"",
+            "17:6: error: service[0].port: service tcp 192.0.2.1:21: found a service with a helper (ftp, tftp, pptp) and `nat` destinations under [steering] nat = \"endpoint\", which gives one client to several workers: expected nat = \"address\", one worker, or helper = \"none\"",
         ),
         (
             format!("{service}helper = 'tftp'"),
@@ -355,7 +355,7 @@ fn every_error_says_what_was_found_and_what_was_expected() {
         ),
         (
             format!("{service}helper = 'irc'"),
-            "14:10: error: service[0].helper: found \"irc\", expected `auto`, `ftp`, `tftp` or `none`",
+            "14:10: error: service[0].helper: found \"irc\", expected `auto`, `ftp`, `tftp`, `pptp` or `none`",
         ),
         (
             format!("{service}ops = true"),

@@ -7,9 +7,11 @@
 //! | --- | --- | --- |
 //! | [`ftp`] | what both ends say on a control connection | the data connection that they agree on |
 //! | [`tftp`] | a client's requests | the transfer from the server's other port |
+//! | [`pptp`] | what both ends say of calls on a control connection | the call's packets, in GRE |
 
 pub(crate) mod ftp;
 mod passing;
+mod pptp;
 pub(crate) mod sequence;
 pub(crate) mod served;
 pub(crate) mod session;
@@ -30,17 +32,20 @@ pub enum Helper {
     Ftp,
     /// TFTP's transfers, which come from a port of their own (RFC 1350).
     Tftp,
+    /// PPTP's calls, whose packets travel in GRE (RFC 2637).
+    Pptp,
 }
 
 impl Helper {
     /// Every helper.
-    pub const ALL: [Self; 2] = [Self::Ftp, Self::Tftp];
+    pub const ALL: [Self; 3] = [Self::Ftp, Self::Tftp, Self::Pptp];
 
     /// The name that operators give it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ftp => "ftp",
             Self::Tftp => "tftp",
+            Self::Pptp => "pptp",
         }
     }
 
@@ -52,7 +57,7 @@ impl Helper {
     /// The protocol of the connections that it helps.
     pub fn protocol(self) -> Protocol {
         match self {
-            Self::Ftp => Protocol::Tcp,
+            Self::Ftp | Self::Pptp => Protocol::Tcp,
             Self::Tftp => Protocol::Udp,
         }
     }
@@ -62,6 +67,7 @@ impl Helper {
         match self {
             Self::Ftp => 21,
             Self::Tftp => 69,
+            Self::Pptp => wire::pptp::PORT,
         }
     }
 }
@@ -127,6 +133,7 @@ mod tests {
             (Protocol::Udp, 69, Some(Helper::Tftp)),
             (Protocol::Udp, 21, None),
             (Protocol::Tcp, 69, None),
+            (Protocol::Tcp, 1723, Some(Helper::Pptp)),
             (Protocol::Tcp, 0, None),
         ] {
             assert_eq!(helpers.at(protocol, port), want, "{protocol:?} {port}");

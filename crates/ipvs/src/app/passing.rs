@@ -65,6 +65,9 @@ impl Core {
                 let asks = direction == Direction::Original && tftp::is_request(info.upper(packet.bytes()));
                 self.sessions.get_mut(at).filter(|_| asks).into_iter().for_each(Session::await_transfer);
             }
+            Some(Helper::Pptp) => {
+                self.hear_pptp(context, packet.bytes(), info, conn, direction).map_err(Verdict::Drop)?;
+            }
             None => {}
         }
         Ok(*info)

@@ -20,6 +20,8 @@ pub(crate) struct Served {
     addresses: HashMap<(Protocol, IpAddr), bool>,
     /// Ports at which a destination gets requests for transfers.
     transfer_ports: HashMap<IpAddr, Vec<u16>>,
+    /// A service has PPTP's helper, or had it.
+    calls: bool,
 }
 
 impl Served {
@@ -44,6 +46,9 @@ impl Served {
             self.endpoints.insert((protocol, addr, port));
             *self.addresses.entry((protocol, addr)).or_default() |= masquerades;
         }
+        let of_tcp = protocol.is_none_or(|protocol| protocol == Protocol::Tcp);
+        let mut ports = service.helpers.ports(Helper::Pptp);
+        self.calls |= of_tcp && service.uses(Method::Masquerade) && ports.any(|of| port == 0 || port == of);
         let requests = |port: u16| service.helpers.at(Protocol::Udp, port) == Some(Helper::Tftp);
         let of_udp = protocol.is_none_or(|protocol| protocol == Protocol::Udp);
         for dest in service.dests.iter().filter(|dest| of_udp && helped(dest.method)) {
@@ -57,6 +62,11 @@ impl Served {
             known.sort_unstable();
             known.dedup();
         }
+    }
+
+    /// Whether packets of calls may come.
+    pub(crate) fn expects_calls(&self) -> bool {
+        self.calls
     }
 
     /// The ports at which a destination with this address gets requests for transfers.
@@ -105,12 +115,15 @@ mod tests {
             (Protocol::Tcp, 21, Method::DirectRouting, false),
             (Protocol::Tcp, 80, Method::Masquerade, false),
             (Protocol::Udp, 69, Method::Masquerade, true),
+            (Protocol::Tcp, 1723, Method::Masquerade, true),
             (Protocol::Tcp, 0, Method::Masquerade, true),
         ] {
             let service = service(protocol, port, method, 0);
             assert_eq!(is_helped(&service), want, "{protocol:?} {port} {method:?}");
             let mut served = Served::default();
             served.add(&service, method == Method::Masquerade);
+            let calls = method == Method::Masquerade && matches!(port, 0 | 1723);
+            assert_eq!(served.expects_calls(), calls, "{protocol:?} {port} {method:?}");
             let vip = [192, 0, 2, 100].into();
             let want = want.then_some(method == Method::Masquerade);
             assert_eq!(

@@ -7,6 +7,7 @@
 
 pub(crate) mod ah;
 pub mod esp;
+pub mod gre;
 pub mod sctp;
 pub mod tcp;
 pub mod udp;
@@ -28,6 +29,8 @@ pub enum Protocol {
     Ah,
     /// ESP (RFC 4303): follows the connection of its key exchange.
     Esp,
+    /// GRE of PPTP (RFC 2637): follows the control connection.
+    Gre,
 }
 
 /// A connection's state: numbers are the kernel's, as sync messages carry them, per protocol.
@@ -76,6 +79,9 @@ impl Ports {
             wire::protocol::AH | wire::protocol::ESP => {
                 Self { protocol: wire::protocol::UDP, sport: esp::IKE_PORT, dport: esp::IKE_PORT }
             }
+            wire::protocol::GRE => {
+                Self { protocol: info.protocol, sport: gre::SENDER, dport: info.call.unwrap_or(0) }
+            }
             protocol => Self { protocol, sport: info.sport, dport: info.dport },
         }
     }
@@ -97,9 +103,9 @@ pub const NEW_TIMEOUT_MS: u64 = 3_000;
 
 impl Protocol {
     /// Every protocol.
-    pub const ALL: [Self; 5] = [Self::Tcp, Self::Udp, Self::Sctp, Self::Ah, Self::Esp];
+    pub const ALL: [Self; 6] = [Self::Tcp, Self::Udp, Self::Sctp, Self::Ah, Self::Esp, Self::Gre];
 
-    /// Those that services and connections have. The others follow connections of these.
+    /// Those that services have. The others follow connections of these.
     pub const BALANCED: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
 
     /// IANA protocol number.
@@ -110,6 +116,7 @@ impl Protocol {
             Self::Sctp => wire::protocol::SCTP,
             Self::Ah => wire::protocol::AH,
             Self::Esp => wire::protocol::ESP,
+            Self::Gre => wire::protocol::GRE,
         }
     }
 
@@ -122,6 +129,7 @@ impl Protocol {
     pub fn of(info: &PacketInfo) -> Option<Self> {
         match Self::from_number(info.protocol) {
             Some(Self::Ah) if !ah::follows(info) => None,
+            Some(Self::Gre) if info.call.is_none() => None,
             protocol => protocol,
         }
     }
@@ -134,13 +142,14 @@ impl Protocol {
             Self::Sctp => "SCTP",
             Self::Ah => "AH",
             Self::Esp => "ESP",
+            Self::Gre => "GRE",
         }
     }
 
     /// Whether a fragment says all that tells its connection, so that it need not be gathered [dont_defrag].
     pub fn goes_by_address(self) -> bool {
         match self {
-            Self::Tcp | Self::Udp | Self::Sctp => false,
+            Self::Tcp | Self::Udp | Self::Sctp | Self::Gre => false,
             Self::Ah | Self::Esp => true,
         }
     }
@@ -151,6 +160,7 @@ impl Protocol {
             Self::Tcp => tcp::transition(state.into(), direction, packet.tcp_flags, secure).into(),
             Self::Sctp => sctp::transition(state.into(), direction, packet.sctp).into(),
             Self::Udp => udp::NORMAL,
+            Self::Gre => gre::NORMAL,
             Self::Ah | Self::Esp => state,
         }
     }
@@ -162,7 +172,7 @@ impl Protocol {
             Self::Tcp => before != after && after == tcp::TcpState::Established.into(),
             Self::Sctp => before != after && after == sctp::SctpState::Established.into(),
             Self::Udp => direction == conntab::Direction::Reply,
-            Self::Ah | Self::Esp => false,
+            Self::Ah | Self::Esp | Self::Gre => false,
         }
     }
 
@@ -176,7 +186,7 @@ impl Protocol {
         match self {
             Self::Tcp => tcp::is_active(state.into()),
             Self::Sctp => sctp::is_active(state.into()),
-            Self::Udp | Self::Ah | Self::Esp => false,
+            Self::Udp | Self::Ah | Self::Esp | Self::Gre => false,
         }
     }
 
@@ -195,7 +205,7 @@ impl Protocol {
                 SctpState::Established => Abandoned::Perhaps,
                 _ => Abandoned::No,
             },
-            Self::Udp | Self::Ah | Self::Esp => Abandoned::Perhaps,
+            Self::Udp | Self::Ah | Self::Esp | Self::Gre => Abandoned::Perhaps,
         }
     }
 
@@ -204,6 +214,7 @@ impl Protocol {
         match self {
             Self::Tcp => &tcp::TcpState::NAMES,
             Self::Udp => &udp::NAMES,
+            Self::Gre => &gre::NAMES,
             Self::Sctp => &sctp::SctpState::NAMES,
             Self::Ah | Self::Esp => &[],
         }

@@ -132,7 +132,7 @@ pub fn packet(
             let frame = frame.sctp(src.port(), dst.port(), 1);
             frame.payload(&[&chunk(flags, payload.len())[..], payload].concat()).build()
         }
-        Protocol::Ah | Protocol::Esp => panic!("{protocol:?} has no ports"),
+        Protocol::Ah | Protocol::Esp | Protocol::Gre => panic!("{protocol:?} has no ports"),
     }
 }
 

@@ -9,6 +9,7 @@ mod ipsec;
 mod malformed;
 mod neighbours;
 mod network;
+mod pptp;
 mod site;
 mod snapshot;
 mod takeover;

@@ -147,9 +147,10 @@ pub fn engine() -> impl TypedValueParser<Value = Engine> {
 pub fn helper() -> impl TypedValueParser<Value = Helper> {
     let value = |helper: &Helper| {
         PossibleValue::new(helper.as_str()).help(match helper {
-            Helper::Auto => "FTP's at port 21, TFTP's at port 69",
+            Helper::Auto => "FTP's at port 21, TFTP's at port 69, PPTP's at port 1723",
             Helper::Ftp => "FTP's data connections",
             Helper::Tftp => "TFTP's transfers",
+            Helper::Pptp => "PPTP's calls, in GRE",
             Helper::None => "no further connections are expected",
         })
     };

@@ -24,6 +24,10 @@ const KEY: u16 = 0x2000;
 const SEQUENCE: u16 = 0x1000;
 /// Version; 0, and 1 for PPTP (RFC 2637).
 const VERSION: u16 = 0x0007;
+/// The version of PPTP.
+const PPTP_VERSION: u16 = 1;
+/// Protocol type: PPP.
+const PPP: u16 = 0x880b;
 
 /// Flags and version.
 #[inline]
@@ -35,6 +39,16 @@ pub fn flags(gre: &[u8]) -> u16 {
 #[inline]
 pub fn ethertype(gre: &[u8]) -> u16 {
     get_u16(gre, 2)
+}
+
+/// The number that the receiver gave the call whose packet this is, if it is one of PPTP (RFC 2637, 4.1): version 1, with a
+/// key of which the lower half is that number.
+pub fn call_id(gre: &[u8]) -> Option<u16> {
+    const OTHERS: u16 = CHECKSUM | ROUTING | KEY | VERSION;
+    let enhanced = gre.len() >= HEADER_LEN + FIELD_LEN
+        && flags(gre) & OTHERS == KEY | PPTP_VERSION
+        && ethertype(gre) == PPP;
+    enhanced.then(|| get_u16(gre, HEADER_LEN + 2))
 }
 
 /// Length of the header with its optional fields, in bytes: 4..=16.
@@ -149,9 +163,12 @@ mod tests {
             ("Ethernet inside", "00006558", 4, None),
             ("source route", "40000800", 4, None),
             ("PPTP", "3001880b 00000007 00000001", 12, None),
+            ("PPTP without a key", "1001880b 00000001", 8, None),
+            ("PPTP, cut off", "3001880b 000000", 12, None),
             ("cut off", "000008", 4, None),
         ] {
             let gre = hex(bytes);
+            assert_eq!(call_id(&gre), (name == "PPTP").then_some(7), "{name}");
             assert_eq!((header_len(&gre), carries(&gre)), (len, want), "{name}");
         }
     }

@@ -49,7 +49,7 @@ pub fn service_faults(config: &Config, service: &Service) -> Vec<Fault> {
         faults.push(("persistence_engine", message));
     }
     let needed = match spec.helper {
-        Helper::Ftp => Some(Protocol::Tcp),
+        Helper::Ftp | Helper::Pptp => Some(Protocol::Tcp),
         Helper::Tftp => Some(Protocol::Udp),
         Helper::Auto | Helper::None => None,
     };
@@ -71,7 +71,7 @@ fn steering_fault(config: &Config, service: &Service) -> Option<Fault> {
         return None;
     }
     if config.steering.nat == NatSteering::Endpoint && crate::build::may_be_helped(spec) {
-        let message = "found a service with a helper (ftp, tftp) and `nat` destinations under [steering] nat = \"endpoint\", \
+        let message = "found a service with a helper (ftp, tftp, pptp) and `nat` destinations under [steering] nat = \"endpoint\", \
                        which gives one client to several workers: expected nat = \"address\", one worker, or helper = \"none\"";
         return Some(("port", message.to_owned()));
     }
