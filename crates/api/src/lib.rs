@@ -23,8 +23,8 @@ pub use client::{Client, ClientError};
 pub use error::{Diagnostic, Error, ErrorCode, Severity};
 pub use names::{
     AddrRange, Cidr, ConnMethod, ConnProtocol, DestKey, Engine, Family, Helper, Mac, Method, Netmask,
-    ParseError, PortRange, Protocol, RouteTarget, Scheduler, SchedulerFlag, ServiceKey, TunnelChecksum,
-    TunnelType,
+    ParseError, PortMatch, PortRange, Protocol, RouteTarget, Scheduler, SchedulerFlag, ServiceKey,
+    TunnelChecksum, TunnelType,
 };
 pub use reply::{
     AddressOrigin, AddressRole, AddressView, Applied, Change, ChangeKind, ConfigText, ConnCount, ConnFlags,
@@ -34,8 +34,8 @@ pub use reply::{
 };
 pub use request::{ConnFilter, Request, SysctlSetting, TimeoutSetting};
 pub use spec::{
-    AddressSpec, DestEdit, DestSpec, NeighbourKey, NeighbourSpec, PoolSpec, RouteKey, RouteSpec, ServiceEdit,
-    ServiceSpec, WEIGHT_MAX,
+    AddressSpec, DestEdit, DestSpec, MarkSpec, NeighbourKey, NeighbourSpec, PoolSpec, RouteKey, RouteSpec,
+    ServiceEdit, ServiceSpec, SetSpec, WEIGHT_MAX,
 };
 pub use sync::{SyncCounter, SyncDaemonView, SyncRole, SyncSpec, SyncView};
 pub use sysctl::{Sysctl, SysctlValue, Sysctls};

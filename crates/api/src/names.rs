@@ -7,7 +7,7 @@ mod network;
 mod service;
 mod words;
 
-pub use network::{AddrRange, Cidr, Mac, PortRange, RouteTarget};
+pub use network::{AddrRange, Cidr, Mac, PortMatch, PortRange, RouteTarget};
 pub(crate) use service::KeyFields;
 pub use service::{DestKey, Netmask, ServiceKey};
 pub use words::{

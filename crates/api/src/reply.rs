@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Diagnostic;
 use crate::names::{AddrRange, Cidr, ConnMethod, ConnProtocol, Mac, PortRange, Protocol};
-use crate::spec::{DestSpec, ServiceSpec};
+use crate::spec::{DestSpec, MarkSpec, ServiceSpec, SetSpec};
 use crate::sync::SyncView;
 use crate::sysctl::{Sysctl, SysctlValue};
 
@@ -35,6 +35,10 @@ pub enum Reply {
     /// Synchronisation daemons that run, and their counters.
     Sync(SyncView),
     Timeouts(Vec<TimeoutView>),
+    /// Rules that mark packets.
+    Marks(Vec<MarkSpec>),
+    /// Sets that they name.
+    Sets(Vec<SetSpec>),
     Config(ConfigText),
     /// What a check found; without an element of severity `error` the text is good.
     Checked(Vec<Diagnostic>),

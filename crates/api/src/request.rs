@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::names::{AddrRange, Cidr, ConnMethod, ConnProtocol, DestKey, Protocol, ServiceKey};
 use crate::reply::ConnView;
 use crate::spec::{
-    AddressSpec, DestEdit, DestSpec, NeighbourKey, NeighbourSpec, PoolSpec, RouteKey, RouteSpec, ServiceEdit,
-    ServiceSpec,
+    AddressSpec, DestEdit, DestSpec, MarkSpec, NeighbourKey, NeighbourSpec, PoolSpec, RouteKey, RouteSpec,
+    ServiceEdit, ServiceSpec, SetSpec,
 };
 use crate::sync::{SyncRole, SyncSpec};
 use crate::sysctl::{Sysctl, SysctlValue};
@@ -150,6 +150,35 @@ pub enum Request {
         role: SyncRole,
     },
 
+    /// The rules that mark packets, in their order → `marks`.
+    MarkList,
+    /// Adds a rule behind the others.
+    MarkAdd {
+        mark: MarkSpec,
+    },
+    MarkDelete {
+        mark: MarkSpec,
+    },
+    /// Deletes every rule.
+    MarkFlush,
+
+    /// The sets that rules may name → `sets`; one, or all.
+    SetList {
+        name: Option<String>,
+    },
+    /// Adds members to a set; makes the set if there is none of that name.
+    SetAdd {
+        set: SetSpec,
+    },
+    /// Takes members out of a set.
+    SetDelete {
+        set: SetSpec,
+    },
+    /// Deletes a set with its members.
+    SetFlush {
+        name: String,
+    },
+
     /// How long connections may be idle, by protocol and state → `timeouts`.
     TimeoutList,
     /// Sets idle timeouts, all or none.
@@ -213,6 +242,14 @@ impl Request {
             Request::SyncShow => "sync_show",
             Request::SyncStart { .. } => "sync_start",
             Request::SyncStop { .. } => "sync_stop",
+            Request::MarkList => "mark_list",
+            Request::MarkAdd { .. } => "mark_add",
+            Request::MarkDelete { .. } => "mark_delete",
+            Request::MarkFlush => "mark_flush",
+            Request::SetList { .. } => "set_list",
+            Request::SetAdd { .. } => "set_add",
+            Request::SetDelete { .. } => "set_delete",
+            Request::SetFlush { .. } => "set_flush",
             Request::TimeoutList => "timeout_list",
             Request::TimeoutSet { .. } => "timeout_set",
             Request::ConfigShow => "config_show",

@@ -1,5 +1,6 @@
 //! What services, destinations and the network are to be, as requests and the configuration file say it.
 
+mod mark;
 mod service;
 
 use std::net::IpAddr;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::{AddrRange, Cidr, Mac, PortRange, RouteTarget};
 
+pub use mark::{MarkSpec, SetSpec};
 pub use service::{DestEdit, DestSpec, ServiceEdit, ServiceSpec, WEIGHT_MAX};
 
 /// Addresses for a pool of local addresses.

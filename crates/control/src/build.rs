@@ -2,6 +2,7 @@
 //!
 //! Services that have not changed are the same `Arc` in the old snapshot and in the new one.
 
+mod marks;
 mod net;
 mod service;
 mod settings;
@@ -14,6 +15,7 @@ use inet::{Net, NetError};
 use ipvs::pool::Pools;
 use ipvs::{LocalPool, PoolId, ServiceTable, Snapshot, TableError};
 
+use self::marks::marks;
 use self::net::net;
 use self::service::service;
 use self::settings::settings;
@@ -21,7 +23,7 @@ use crate::config::check::{PoolChoice, pool_of};
 use crate::config::{Config, NatSteering, Service};
 use crate::ids::Ids;
 
-pub use self::service::{may_be_helped, protocol, service_key};
+pub use self::service::{may_be_helped, persistence, protocol, service_key};
 
 /// Why a checked configuration makes no snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +94,8 @@ pub fn build(
         services.push(service.clone());
         built.services.insert(key, BuiltService { source: source.clone(), service });
     }
-    built.table = ServiceTable::build_after(&last.table, services)?;
+    let marks = Arc::new(marks(config)?);
+    built.table = ServiceTable::build_after(&last.table, services)?.with_marks(marks);
     let local: Vec<LocalPool> = config.pools.iter().filter_map(|p| local_pool(p, &built.pools)).collect();
     let snapshot = Snapshot {
         generation,

@@ -114,6 +114,26 @@ pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
         pool,
         |a, b| arrow(pool_text(a), pool_text(b)),
     );
+    let set_text = |set: &api::SetSpec| {
+        let members: Vec<String> = set.members.iter().map(ToString::to_string).collect();
+        if members.is_empty() { "empty".to_owned() } else { members.join(" ") }
+    };
+    list(
+        &mut changes,
+        &old.sets,
+        &new.sets,
+        |set| set.name.clone(),
+        |set| format!("ipset {}", set.name),
+        |a, b| arrow(set_text(a), set_text(b)),
+    );
+    list(
+        &mut changes,
+        &old.marks,
+        &new.marks,
+        |mark| mark.clone(),
+        |mark| format!("mark {mark}"),
+        |_, _| String::new(),
+    );
     settings(&mut changes, old, new);
     let daemon = |d: &api::SyncSpec| format!("{} sync daemon", d.role.name());
     list(&mut changes, &old.sync, &new.sync, |d| d.role, daemon, |a, b| arrow(sync_text(a), sync_text(b)));

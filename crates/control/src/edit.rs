@@ -12,9 +12,11 @@ use api::{
 
 use crate::config::check::{PoolChoice, pool_of};
 use crate::config::{Config, Pool, Service, TIMEOUT_MAX_S, route_prefix, timeout_key};
+use crate::edit_marks::edit_marks;
 
 /// Edits `config` as a request wishes.
 pub fn edit(config: &mut Config, request: Request) -> Result<(), Error> {
+    let Some(request) = edit_marks(config, request)? else { return Ok(()) };
     match request {
         Request::ServiceAdd { service } => {
             let key = service.key();

@@ -21,6 +21,7 @@ mod control;
 pub mod dataplane;
 mod diff;
 mod edit;
+mod edit_marks;
 mod estimator;
 pub mod follow;
 mod ids;

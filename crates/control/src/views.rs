@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::edit::not_found;
 use api::{
-    AddressOrigin, AddressRole, AddressSpec, AddressView, Cidr, Defence, DestView, DropView, HostCounters,
-    Method, NeighbourView, PoolView, PortView, RouteOrigin, RouteView, ServiceKey, ServiceView, Sysctl,
-    SysctlView, Sysctls, TimeoutView, WorkerView,
+    AddressOrigin, AddressRole, AddressSpec, AddressView, Cidr, Defence, DestView, DropView, Error,
+    HostCounters, Method, NeighbourView, PoolView, PortView, RouteOrigin, RouteView, ServiceKey, ServiceView,
+    SetSpec, Sysctl, SysctlView, Sysctls, TimeoutView, WorkerView,
 };
 use inet::DropReason;
 use ipvs::shared::total_load;
@@ -204,6 +205,13 @@ pub fn ports(config: &Config, samples: Vec<PortSample>) -> Vec<PortView> {
         tx_errors: s.tx_errors,
     };
     config.ports.iter().zip(samples).map(view).collect()
+}
+
+/// The sets; the one, which must exist, or all.
+pub fn sets(config: &Config, name: Option<String>) -> Result<Vec<SetSpec>, Error> {
+    let Some(name) = name else { return Ok(config.sets.clone()) };
+    let one = config.sets.iter().find(|set| set.name == name);
+    one.map(|set| vec![set.clone()]).ok_or_else(|| not_found(format!("ipset {name}")))
 }
 
 /// Every idle timeout, those of `ipvsadm --set` first.

@@ -176,7 +176,10 @@ pub fn slot(snapshot: &Snapshot, frame: &[u8], info: &PacketInfo) -> Option<Slot
         (Family::V4, protocol::ICMP) | (Family::V6, protocol::ICMPV6) => {
             quoted_slot(snapshot, &quoted_flow(snapshot, frame, info)?)
         }
-        _ => flow_slot(snapshot, &Flow::of(frame, info)?),
+        _ => {
+            let flow = Flow::of(frame, info)?;
+            marked_slot(snapshot, info, &flow).or_else(|| flow_slot(snapshot, &flow))
+        }
     }
 }
 
@@ -217,7 +220,20 @@ fn local_slot(snapshot: &Snapshot, flow: &Flow) -> Option<Slot> {
     (own.role == inet::AddressRole::Local).then_some(Slot(flow.dst.1 as u8))
 }
 
-/// From a client to a service.
+/// From a client to a service by mark. What goes to a FULLNAT local address is a reply, whatever mark it has.
+fn marked_slot(snapshot: &Snapshot, info: &PacketInfo, flow: &Flow) -> Option<Slot> {
+    if info.mark == 0 || local_slot(snapshot, flow).is_some() {
+        return None;
+    }
+    let (service, masquerades) = snapshot.services.marked(info.mark, info.family)?;
+    let (client, port) = flow.src;
+    Some(match service.persistence {
+        Some(persistence) => snapshot.steering.address_slot(persistence.mask.apply(client), masquerades),
+        None => snapshot.steering.client_slot(client, port, masquerades),
+    })
+}
+
+/// From a client to a service. Of a persistent one all clients that are one go to one worker, which has their template.
 fn service_slot(snapshot: &Snapshot, flow: &Flow) -> Option<Slot> {
     let (protocol, (addr, port)) = match flow.protocol {
         // A call goes where its control connection goes.
@@ -226,6 +242,9 @@ fn service_slot(snapshot: &Snapshot, flow: &Flow) -> Option<Slot> {
     };
     if let Some(masquerades) = snapshot.services.helped(protocol, addr, port) {
         return Some(snapshot.steering.address_slot(flow.src.0, masquerades));
+    }
+    if let Some((mask, masquerades)) = snapshot.services.persistent(protocol, addr, port) {
+        return Some(snapshot.steering.address_slot(mask.apply(flow.src.0), masquerades));
     }
     let masquerades = snapshot.services.masquerades(protocol, addr, port)?;
     Some(snapshot.steering.client_slot(flow.src.0, flow.src.1, masquerades))

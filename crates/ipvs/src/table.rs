@@ -10,12 +10,15 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::app::served::Served;
 
-use wire::Family;
+use inet::IfaceId;
+use wire::{Family, PacketInfo};
+
+use crate::marks::Marks;
 
 use crate::model::family_of;
 use crate::schedule::{FTP, FTP_DATA};
 use crate::scheduler::Prepared;
-use crate::{Dest, DestId, Method, Protocol, Service, ServiceId, ServiceKey, Tunnel};
+use crate::{ClientMask, Dest, DestId, Method, Protocol, Service, ServiceId, ServiceKey, Tunnel};
 
 type Endpoint = (Protocol, IpAddr, u16);
 
@@ -70,6 +73,8 @@ pub struct ServiceTable {
     entries: Vec<Entry>,
     by_key: HashMap<Endpoint, u32>,
     by_mark: HashMap<(u32, Family), u32>,
+    /// Which packets have a mark.
+    marks: Arc<Marks>,
     /// Entry by service id.
     by_id: Vec<Option<u32>>,
     /// Entry and index among its destinations, by destination id.
@@ -193,6 +198,17 @@ impl ServiceTable {
         self.entry(protocol, addr, port).map(|entry| &*entry.service)
     }
 
+    /// Goes by other rules that mark packets.
+    #[must_use]
+    pub fn with_marks(self, marks: Arc<Marks>) -> Self {
+        Self { marks, ..self }
+    }
+
+    /// The mark of a packet that came in by `iface`; 0: none.
+    pub fn mark_of(&self, frame: &[u8], info: &PacketInfo, iface: IfaceId) -> u32 {
+        self.marks.mark_of(frame, info, iface)
+    }
+
     /// The service for packets of this family with this mark.
     pub fn find_mark(&self, mark: u32, family: Family) -> Option<&Service> {
         self.by_mark.get(&(mark, family)).map(|entry| &*self.entries[*entry as usize].service)
@@ -205,6 +221,19 @@ impl ServiceTable {
             .map(|entry| entry.masquerades)
             .or_else(|| removed(port))
             .or_else(|| removed(0))
+    }
+
+    /// Which clients are one for the persistent service at this endpoint, and whether it has a masquerade destination, or had
+    /// one; none if the service there is not persistent.
+    pub fn persistent(&self, protocol: Protocol, addr: IpAddr, port: u16) -> Option<(ClientMask, bool)> {
+        let entry = self.entry(protocol, addr, port)?;
+        Some((entry.service.persistence?.mask, entry.masquerades))
+    }
+
+    /// The service for packets of this family with this mark, and whether it has a masquerade destination, or had one.
+    pub(crate) fn marked(&self, mark: u32, family: Family) -> Option<(&Service, bool)> {
+        let entry = &self.entries[*self.by_mark.get(&(mark, family))? as usize];
+        Some((&entry.service, entry.masquerades))
     }
 
     /// Whether a packet to this endpoint is of a service with a helper, or may be what one expects: then all of a client's go

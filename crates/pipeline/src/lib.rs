@@ -9,6 +9,7 @@ mod counters;
 mod gather;
 mod host;
 mod link;
+mod mark;
 mod martian;
 mod pipeline;
 mod ports;

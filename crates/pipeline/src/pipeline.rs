@@ -103,6 +103,7 @@ impl<B: PacketBuf> Pipeline<B> {
             Ok(_) => return self.counters.discard(DropReason::UnknownEthertype),
             Err(error) => return self.counters.discard(error.into()),
         };
+        let info = self.marked(iface, packet.bytes(), &info);
         match why {
             Steered::Flow => self.ip(now_ms, iface, packet, &info, None, out),
             Steered::FromHost => self.local_out(now_ms, iface, packet, &info, out),
@@ -147,6 +148,7 @@ impl<B: PacketBuf> Pipeline<B> {
         cuts: Option<&Cuts>,
         out: &mut impl Ports<B>,
     ) {
+        let info = &self.marked(iface, packet.bytes(), info);
         match ipvs::owner(self.director.snapshot(), packet.bytes(), info) {
             Some(owner) if owner != self.worker => {
                 let why = cuts.map_or(Steered::Flow, |cuts| Steered::Gathered(*cuts));
@@ -182,7 +184,8 @@ impl<B: PacketBuf> Pipeline<B> {
             return self.counters.discard(reason);
         }
         let mut recut = cuts.map(|cuts| Recut { cuts, family: info.family, sizes: Sizes::Largest });
-        let verdict = match net.own(dst).map(|address| address.role) {
+        let own = net.own(dst).map(|address| address.role);
+        let verdict = match own.or_else(|| self.role_by_mark(info)) {
             Some(role) => {
                 let verdict = self.local(now_ms, iface, role, &mut packet, info, &mut recut);
                 self.tell(out);

@@ -1,6 +1,7 @@
 //! The command line: nouns and verbs, and the one request that each of them makes.
 
 mod dest;
+mod mark;
 mod network;
 mod observe;
 mod service;
@@ -87,6 +88,12 @@ pub enum Noun {
     /// Tunables, by the names that they have under net/ipv4/vs.
     #[command(subcommand, arg_required_else_help = true)]
     Sysctl(sysctl::SysctlVerb),
+    /// Rules that mark packets, for services by fwmark.
+    #[command(subcommand, arg_required_else_help = true)]
+    Mark(mark::MarkVerb),
+    /// Sets of addresses and prefixes that rules may name.
+    #[command(subcommand, arg_required_else_help = true)]
+    Ipset(mark::SetVerb),
     /// How long connections may be idle, by protocol and state.
     #[command(subcommand, arg_required_else_help = true)]
     Timeout(timeout::TimeoutVerb),
@@ -159,6 +166,8 @@ impl Noun {
             Noun::Port(verb) => verb.action(),
             Noun::Sync(verb) => verb.action(),
             Noun::Sysctl(verb) => verb.action(),
+            Noun::Mark(verb) => verb.action(),
+            Noun::Ipset(verb) => verb.action(),
             Noun::Timeout(verb) => verb.action(),
             Noun::Config(verb) => verb.action(),
             Noun::Man { page } => Ok(Action::Man(page)),

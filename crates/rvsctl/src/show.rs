@@ -5,6 +5,7 @@
 
 mod connections;
 mod counters;
+mod marks;
 mod network;
 mod services;
 mod sync;
@@ -22,6 +23,8 @@ pub enum View {
     Details,
     /// What was counted.
     Counters,
+    /// Whether a set has an address.
+    Member(std::net::IpAddr),
     /// Names and values only.
     Values,
     /// How much there is of it in a second.
@@ -75,6 +78,9 @@ pub fn text(reply: &Reply, view: View) -> String {
         (Reply::Sync(sync), _) => sync::daemons(sync),
         (Reply::Sysctls(all), View::Values) => sysctls::values(all),
         (Reply::Sysctls(all), _) => sysctls::list(all),
+        (Reply::Marks(all), _) => marks::rules(all),
+        (Reply::Sets(all), View::Member(address)) => marks::member(all, address),
+        (Reply::Sets(all), _) => marks::sets(all),
         (Reply::Timeouts(all), _) => sysctls::timeouts(all),
         (Reply::Config(config), _) => config.text.clone(),
         (Reply::Checked(_), _) => "the configuration is good\n".to_owned(),

@@ -20,6 +20,11 @@ impl Cidr {
         (prefix_len <= max_prefix_len(address)).then_some(Cidr { address, prefix_len })
     }
 
+    /// The prefix of an address alone.
+    pub fn host(address: IpAddr) -> Option<Cidr> {
+        Cidr::new(address, max_prefix_len(address))
+    }
+
     /// The same prefix with every bit after it cleared.
     pub fn network(self) -> Cidr {
         let address = match self.address {
@@ -213,6 +218,31 @@ impl FromStr for PortRange {
     }
 }
 
+/// A port, or an inclusive range of ports: `80`, `1024-65535`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PortMatch {
+    pub first: u16,
+    /// Not below `first`.
+    pub last: u16,
+}
+
+impl fmt::Display for PortMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last { self.first.fmt(f) } else { write!(f, "{}-{}", self.first, self.last) }
+    }
+}
+
+impl FromStr for PortMatch {
+    type Err = ParseError;
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let err = || parse_error(text, "a port or a range of ports such as `80` or `1024-65535`");
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let first = first.parse().map_err(|_| err())?;
+        let last = last.parse().map_err(|_| err())?;
+        if last < first { Err(err()) } else { Ok(PortMatch { first, last }) }
+    }
+}
+
 /// An Ethernet address: `02:00:00:00:02:0b`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Mac(pub [u8; 6]);
@@ -241,4 +271,4 @@ impl FromStr for Mac {
     }
 }
 
-serde_as_str!(Cidr, RouteTarget, AddrRange, PortRange, Mac);
+serde_as_str!(Cidr, RouteTarget, AddrRange, PortRange, PortMatch, Mac);

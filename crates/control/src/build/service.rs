@@ -89,7 +89,7 @@ pub fn protocol(protocol: Protocol) -> ipvs::Protocol {
     }
 }
 
-fn persistence(spec: &ServiceSpec) -> Option<Persistence> {
+pub fn persistence(spec: &ServiceSpec) -> Option<Persistence> {
     let of = spec.key.family();
     let mask = match spec.persistence_netmask {
         Some(Netmask::Mask(mask)) => ClientMask::V4(mask),

@@ -4,6 +4,7 @@
 //! refusal. Checks see [`Config`]s of any content and never panic.
 
 mod faults;
+mod mark;
 mod network;
 mod service;
 mod sync;
@@ -49,6 +50,7 @@ pub fn check(config: &Config, names: &Names, base: Option<&Config>) -> Vec<Issue
         checker.pools();
     }
     checker.sysctls(base);
+    checker.marks();
     checker.sync();
     checker.services(base, same_network);
     checker.limits();

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use api::{
-    AddrRange, AddressSpec, Cidr, DestSpec, Mac, NeighbourSpec, PortRange, RouteSpec, RouteTarget,
-    ServiceSpec, SyncSpec, Sysctls,
+    AddrRange, AddressSpec, Cidr, DestSpec, Mac, MarkSpec, NeighbourSpec, PortRange, RouteSpec, RouteTarget,
+    ServiceSpec, SetSpec, SyncSpec, Sysctls,
 };
 
 /// The most workers that one daemon runs.
@@ -18,6 +18,10 @@ pub const WORKERS_MAX: u16 = 64;
 pub const POOL_ADDRESSES_MAX: usize = 4096;
 /// Local pools.
 pub const POOLS_MAX: usize = 256;
+/// Rules that mark packets.
+pub const MARKS_MAX: usize = 1024;
+/// Members of all sets together.
+pub const SET_MEMBERS_MAX: usize = 262_144;
 /// Ports and VLANs together.
 pub const INTERFACES_MAX: usize = 1024;
 
@@ -34,6 +38,9 @@ pub struct Config {
     pub routes: Vec<RouteSpec>,
     pub neighbours: Vec<NeighbourSpec>,
     pub pools: Vec<Pool>,
+    pub sets: Vec<SetSpec>,
+    /// In their order: the last that matches decides.
+    pub marks: Vec<MarkSpec>,
     pub ipvs: Ipvs,
     pub steering: Steering,
     /// One of each role at most.

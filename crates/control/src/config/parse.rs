@@ -1,5 +1,6 @@
 //! From the file's text to a [`Config`], with every error at once.
 
+mod mark;
 mod network;
 mod service;
 mod settings;
@@ -112,6 +113,8 @@ impl Reader {
             routes: self.items(&mut top, "route", |s| route(s)),
             neighbours: self.items(&mut top, "neighbour", |s| neighbour(s)),
             pools: self.items(&mut top, "local_pool", |s| pool(s)),
+            sets: self.items(&mut top, "ipset", |s| mark::set(s)),
+            marks: self.items(&mut top, "mark", |s| mark::mark(s)),
             ipvs: single(&mut top, "ipvs", ipvs),
             steering: single(&mut top, "steering", steering),
             sync: self.items(&mut top, "sync", sync::daemon),

@@ -301,6 +301,38 @@ fn every_error_says_what_was_found_and_what_was_expected() {
             "13:6: error: service[0].port: service tcp 192.0.2.1:0: found port 0, which stands for every port, without persistence_timeout_s: expected 1 to 65535, or a persistent service",
         ),
         (
+            "[[service]]\nfwmark=7".into(),
+            "11:8: warning: service[0].fwmark: service fwmark 7: found 7, which no [[mark]] gives: no packet is served until one does",
+        ),
+        (
+            "[[mark]]\nfwmark=7\nsource='198.51.100.1/24'".into(),
+            "12:8: error: mark[0].source: found \"198.51.100.1/24\", expected an address or a prefix without host bits such as \"198.51.100.0/24\"",
+        ),
+        (
+            "[[mark]]\nfwmark=7\nsource='198.51.100.1'\ndestination='2001:db8::/32'".into(),
+            "13:13: error: mark[0].destination: found 2001:db8::/32, which no packet of the rule can have",
+        ),
+        (
+            "[[mark]]\nfwmark=7\ndestination_ports=80".into(),
+            "12:19: error: mark[0].destination_ports: found 80, which needs a protocol",
+        ),
+        (
+            "[[mark]]\nfwmark=7\ninterface='lan'".into(),
+            "12:11: error: mark[0].interface: found unknown interface \"lan\", did you mean \"wan\"?",
+        ),
+        (
+            "[[mark]]\nfwmark=7\nsource_set='s'".into(),
+            "12:12: error: mark[0].source_set: found unknown ipset \"s\", expected one of: none is configured",
+        ),
+        (
+            "[[mark]]\nfwmark=7\n[[mark]]\nfwmark=7".into(),
+            "12:1: error: mark[1]: found the rule twice, first at mark[0]",
+        ),
+        (
+            "[[ipset]]\nname='s'\nmembers=['10.0.0.1', '10.0.0.1/32']".into(),
+            "12:9: error: ipset[0].members: found 10.0.0.1/32 twice",
+        ),
+        (
             format!("{service}family = 'ipv6'"),
             "14:10: error: service[0].family: found without `fwmark`: an address has its family",
         ),
@@ -309,12 +341,12 @@ fn every_error_says_what_was_found_and_what_was_expected() {
             "11:8: error: service[0].fwmark: found 0, expected an integer from 1 to 4294967295",
         ),
         (
-            "[[service]]\nfwmark=7\nport=80".into(),
-            "12:6: error: service[0].port: found beside `fwmark`, expected one of them: a mark says it all",
+            "[[mark]]\nfwmark=7\n[[service]]\nfwmark=7\nport=80".into(),
+            "14:6: error: service[0].port: found beside `fwmark`, expected one of them: a mark says it all",
         ),
         (
-            "[[service]]\nfwmark=7\n[[service]]\nfwmark=7\nfamily='ipv4'".into(),
-            "12:1: error: service[1]: found service fwmark 7 twice, first at service[0]",
+            "[[mark]]\nfwmark=7\n[[service]]\nfwmark=7\n[[service]]\nfwmark=7\nfamily='ipv4'".into(),
+            "14:1: error: service[1]: found service fwmark 7 twice, first at service[0]",
         ),
         (
             format!("{service}persistence_timeout_s = 2678401"),
@@ -666,6 +698,15 @@ prop_compose! {
             routes: vec![RouteSpec { to: RouteTarget::Default, via, interface, source: via, mtu: flag.then_some(1400) }],
             neighbours: vec![api::NeighbourSpec { interface: "n".into(), address: ranges[0], mac: api::Mac([2, 0, 0, 0, 0, 1]) }],
             pools: vec![Pool { name: "p".into(), interface: "v".into(), addresses: ranges.into_iter().map(AddrRange::one).collect(), ports: Pool::DEFAULT_PORTS }],
+            sets: vec![api::SetSpec { name: "s".into(), members: vec!["10.0.0.0/8".parse().unwrap()] }],
+            marks: vec![api::MarkSpec {
+                protocol: flag.then_some(Protocol::Tcp),
+                source_set: Some("s".into()),
+                destination: Cidr::host("10.0.0.1".parse().unwrap()),
+                source_ports: Some(api::PortMatch { first: 1, last: 2 }),
+                interface: Some("v".into()),
+                ..api::MarkSpec::new(7)
+            }],
             ipvs: Ipvs { timeouts, sysctls },
             steering: Steering { nat: if flag { NatSteering::Endpoint } else { NatSteering::Address }, nat_prefix_v4: prefix, nat_prefix_v6: 64 },
             sync: vec![api::SyncSpec { id: prefix, port: 9000, ..api::SyncSpec::new(if flag { api::SyncRole::Master } else { api::SyncRole::Backup }, "x y") }],

@@ -39,6 +39,7 @@ fn write(c: &Config, out: &mut String) -> fmt::Result {
         writeln!(out, "\n[[vlan]]\nname = {}\nport = {}\nid = {}", quote(&v.name), quote(&v.port), v.id)?;
     }
     network(c, out)?;
+    marks(c, out)?;
     writeln!(out, "\n[ipvs]")?;
     timeouts(c, "ipvs", out)?;
     for &sysctl in Sysctl::ALL {
@@ -97,6 +98,26 @@ fn sync(daemon: &SyncSpec, out: &mut String) -> fmt::Result {
     writeln!(out, "\n[[sync]]\nrole = {}\ninterface = {}", quote(role.name()), quote(interface))?;
     writeln!(out, "id = {id}\ngroup = {}\nport = {port}\nttl = {ttl}", quote(group))?;
     writeln!(out, "max_bytes = {max_bytes}")
+}
+
+fn marks(c: &Config, out: &mut String) -> fmt::Result {
+    for set in &c.sets {
+        let members = array(set.members.iter().map(quote));
+        writeln!(out, "\n[[ipset]]\nname = {}\nmembers = {members}", quote(&set.name))?;
+    }
+    for mark in &c.marks {
+        writeln!(out, "\n[[mark]]\nfwmark = {}", mark.fwmark)?;
+        optional(out, "family", mark.family.map(quote))?;
+        optional(out, "protocol", mark.protocol.map(quote))?;
+        optional(out, "source", mark.source.map(quote))?;
+        optional(out, "source_set", mark.source_set.as_deref().map(quote))?;
+        optional(out, "destination", mark.destination.map(quote))?;
+        optional(out, "destination_set", mark.destination_set.as_deref().map(quote))?;
+        optional(out, "source_ports", mark.source_ports.map(quote))?;
+        optional(out, "destination_ports", mark.destination_ports.map(quote))?;
+        optional(out, "interface", mark.interface.as_deref().map(quote))?;
+    }
+    Ok(())
 }
 
 fn timeouts(c: &Config, table: &str, out: &mut String) -> fmt::Result {

@@ -36,6 +36,18 @@ pub(super) fn refuse_moving(
             (has(Method::Nat) || has(Method::Fullnat)) && crate::build::may_be_helped(&service.spec);
         plain && (by_rule || by_address)
     };
+    for service in &new.services {
+        let key = service.spec.key();
+        let connections =
+            if changes_clients(service, table, ids) { connections_of(&key, ids, shared) } else { 0 };
+        if connections > 0 {
+            let message = format!(
+                "with several workers, other persistence of service {key} would move its {connections} connections to other workers: \
+                 drop them first (`rvsctl conn flush --service {key}`), or use another service"
+            );
+            return Err(Error::new(ErrorCode::RestartRequired, message).about("[workers] count"));
+        }
+    }
     for service in new.services.iter().filter(begins) {
         let key = service.spec.key();
         let connections = connections_of(&key, ids, shared);
@@ -44,6 +56,16 @@ pub(super) fn refuse_moving(
         }
     }
     Ok(())
+}
+
+/// Whether other clients of a service than before are one, which decides their worker. With masquerade destinations the NAT rule
+/// does.
+fn changes_clients(service: &Service, table: &ServiceTable, ids: &Ids) -> bool {
+    let before = ids.service(&service.spec.key()).and_then(|id| table.service(id));
+    let Some(before) = before else { return false };
+    let mask = |persistence: Option<ipvs::Persistence>| persistence.map(|persistence| persistence.mask);
+    mask(before.persistence) != mask(crate::build::persistence(&service.spec))
+        && !before.uses(ipvs::Method::Masquerade)
 }
 
 /// Connections of a service, also of one that has been removed, whichever destination they have.

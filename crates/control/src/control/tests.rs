@@ -306,6 +306,10 @@ fn each_refusal_has_its_code_and_changes_nothing() {
         (r#"{"op":"service_add","service":{"protocol":"tcp","address":"192.0.2.100","port":0,"scheduler":"rr"}}"#.into(), ErrorCode::Invalid, "service tcp 192.0.2.100:0: port: found port 0, which stands for every port, without persistence_timeout_s"),
         (r#"{"op":"service_add","service":{"fwmark":7,"scheduler":"rr","persistence_timeout_s":0}}"#.into(), ErrorCode::Invalid, "service fwmark 7: persistence_timeout_s: found 0, expected an integer from 1 to 2678400"),
         (r#"{"op":"service_show","service":{"fwmark":7}}"#.into(), ErrorCode::NotFound, "there is no service fwmark 7"),
+        (r#"{"op":"mark_add","mark":{"fwmark":7,"destination_ports":"80"}}"#.into(), ErrorCode::Invalid, "mark[0].destination_ports: found 80, which needs a protocol"),
+        (r#"{"op":"mark_add","mark":{"fwmark":7,"source_set":"office"}}"#.into(), ErrorCode::NotFound, "mark[0].source_set"),
+        (r#"{"op":"mark_delete","mark":{"fwmark":7}}"#.into(), ErrorCode::NotFound, "there is no mark 7"),
+        (r#"{"op":"set_flush","name":"office"}"#.into(), ErrorCode::NotFound, "there is no ipset office"),
         (r#"{"op":"timeout_set","values":[{"protocol":"tcp","state":"close","timeout_s":0}]}"#.into(), ErrorCode::Invalid, "timeout tcp.close: found 0, expected an integer from 1 to 2678400"),
         (r#"{"op":"timeout_set","values":[{"protocol":"udp","state":"close","timeout_s":9}]}"#.into(), ErrorCode::Invalid, "timeout udp.close: found unknown state close, expected one of UDP"),
         (r#"{"op":"sysctl_set","values":[{"name":"sloppy_tcp","value":"1"},{"name":"secure_tcp","value":"4"}]}"#.into(), ErrorCode::Invalid, "secure_tcp: found 4, expected 0 to 3"),
@@ -889,7 +893,7 @@ fn no_part_of_a_list_grows_with_what_its_elements_hold() {
     let mut parts = Vec::new();
     let wrap = |piece: Vec<usize>| Reply::Config(ConfigText { text: format!("{piece:?}") });
     let all = vec![200, 56, 1, 1000, 255, 1, 3];
-    let last = send_weighed(all, |&weight| weight, wrap, &mut |part| {
+    let last = super::parts::send_weighed(all, |&weight| weight, wrap, &mut |part| {
         parts.push(part);
         Ok(())
     });
@@ -925,4 +929,37 @@ fn timeouts_are_set_by_protocol_and_state_and_last_in_the_configuration() {
     let changed: Vec<_> = all.iter().filter(|t| t.timeout_s != t.default_s).map(|t| &*t.state).collect();
     assert_eq!(changed, ["ESTABLISHED", "CLOSE", "ESTABLISHED"]);
     assert_eq!(parse("again", &to_toml(&control.config())).config.unwrap(), control.config());
+}
+
+#[test]
+fn rules_and_sets_come_go_and_last_in_the_configuration() {
+    let (control, fake) = start();
+    let cases = [
+        (r#"{"op":"set_add","set":{"name":"office","members":["198.51.100.0/24"]}}"#, "+ ipset office"),
+        (
+            r#"{"op":"set_add","set":{"name":"office","members":["2001:db8:7::/48"]}}"#,
+            "~ ipset office: 198.51.100.0/24 → 198.51.100.0/24 2001:db8:7::/48",
+        ),
+        (
+            r#"{"op":"mark_add","mark":{"fwmark":7,"protocol":"tcp","source_set":"office","destination_ports":"80"}}"#,
+            "+ mark 7 --protocol tcp --src-set office --dports 80",
+        ),
+        (r#"{"op":"mark_add","mark":{"fwmark":8,"interface":"wan"}}"#, "+ mark 8 --in wan"),
+    ];
+    for (request, want) in cases {
+        assert_eq!(applied(&control, request), [want], "{request}");
+    }
+    let refused = ask(&control, r#"{"op":"set_flush","name":"office"}"#).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::InUse);
+    let again = ask(&control, r#"{"op":"mark_add","mark":{"fwmark":8,"interface":"wan"}}"#).unwrap_err();
+    assert_eq!(again.code, ErrorCode::Exists);
+    assert_eq!(parse("again", &to_toml(&control.config())).config.unwrap(), control.config());
+    let packet = |from: &str| {
+        let frame = wire::testing::Frame::v4(from, "203.0.113.1").tcp(40_000, 80, wire::tcp::SYN).build();
+        let wire::Parsed::Ip(info) = wire::parse(&frame).unwrap() else { panic!("it is IP") };
+        fake.last().services.mark_of(&frame, &info, IfaceId(1))
+    };
+    assert_eq!((packet("198.51.100.7"), packet("192.0.2.7")), (7, 0));
+    assert_eq!(applied(&control, r#"{"op":"mark_flush"}"#).len(), 2);
+    assert_eq!(packet("198.51.100.7"), 0);
 }

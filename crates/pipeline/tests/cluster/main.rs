@@ -7,6 +7,7 @@ mod frames;
 mod host;
 mod ipsec;
 mod malformed;
+mod marks;
 mod neighbours;
 mod network;
 mod pptp;

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use inet::{Address, AddressRole, Iface, IfaceId, Net, NetConfig, PortIndex, Route, StaticNeighbour};
+use ipvs::marks::{MarkRule, Marks};
 use ipvs::pool::Pools;
 use ipvs::{
     Dest, DestId, LocalPool, Method, NatSteering, PoolId, Protocol, SchedulerKind, Service, ServiceId,
@@ -105,6 +106,7 @@ pub struct Site {
     pub nat: NatSteering,
     pub net: NetConfig,
     pub services: Vec<Service>,
+    pub marks: Vec<MarkRule>,
     pub settings: Settings,
     pub generation: u64,
     /// Secret of the steering hash.
@@ -131,6 +133,7 @@ impl Site {
             nat: BY_ADDRESS,
             net: net(),
             services: Vec::new(),
+            marks: Vec::new(),
             settings: Settings::default(),
             generation: 1,
             key: [9; 16],
@@ -178,10 +181,11 @@ impl Site {
             addrs: FAMILIES.map(local).into(),
             ports: 1024..=65535,
         };
+        let marks = Marks::new(self.marks.clone());
         Arc::new(Snapshot {
             generation: self.generation,
             net: Net::build(self.net.clone()).expect("a sound network"),
-            services: services.expect("services that differ"),
+            services: services.expect("services that differ").with_marks(Arc::new(marks)),
             pools: Pools::build(&[pool]),
             steering: Steering::new(self.workers, self.key, self.nat),
             timeouts: Timeouts::default(),

@@ -255,6 +255,31 @@ fn what_is_observed() {
             r#"{"op":"conn_count","service":{"fwmark":7,"family":"ipv6"}}"#.into(),
             View::Usual,
         ),
+        ("mark list", r#"{"op":"mark_list"}"#.into(), View::Usual),
+        (
+            "mark add 7 --dst 198.51.100.0/24 -p tcp --dports 80 --sports 1024-65535 --src-set office --in wan",
+            r#"{"op":"mark_add","mark":{"fwmark":7,"protocol":"tcp","source_set":"office","destination":"198.51.100.0/24","source_ports":"1024-65535","destination_ports":"80","interface":"wan"}}"#.into(),
+            View::Usual,
+        ),
+        ("mark del 8 --family ipv6", r#"{"op":"mark_delete","mark":{"fwmark":8,"family":"ipv6"}}"#.into(), View::Usual),
+        ("mark flush", r#"{"op":"mark_flush"}"#.into(), View::Usual),
+        ("ipset list", r#"{"op":"set_list","name":null}"#.into(), View::Usual),
+        (
+            "ipset add office 198.51.100.0/24 203.0.113.7",
+            r#"{"op":"set_add","set":{"name":"office","members":["198.51.100.0/24","203.0.113.7/32"]}}"#.into(),
+            View::Usual,
+        ),
+        (
+            "ipset del office 203.0.113.7",
+            r#"{"op":"set_delete","set":{"name":"office","members":["203.0.113.7/32"]}}"#.into(),
+            View::Usual,
+        ),
+        (
+            "ipset test office 198.51.100.9",
+            r#"{"op":"set_list","name":"office"}"#.into(),
+            View::Member("198.51.100.9".parse().unwrap()),
+        ),
+        ("ipset flush office", r#"{"op":"set_flush","name":"office"}"#.into(), View::Usual),
         ("timeout list", r#"{"op":"timeout_list"}"#.into(), View::Usual),
         (
             "timeout set tcp=900 tcpfin=120 udp=300 sctp.established=600",

@@ -111,8 +111,7 @@ pub fn address(word: &str) -> Result<IpAddr, String> {
 
 /// Reads `192.0.2.0/24`, and an address as the prefix of it alone.
 pub fn prefix(word: &str) -> Result<Cidr, String> {
-    let alone = |address: IpAddr| Cidr::new(address, if address.is_ipv4() { 32 } else { 128 });
-    let prefix = word.parse().ok().or_else(|| alone(word.parse().ok()?));
+    let prefix = word.parse().ok().or_else(|| Cidr::host(word.parse().ok()?));
     prefix.ok_or_else(|| "expected an address or a prefix, such as `192.0.2.1` or `2001:db8::/32`".into())
 }
 
@@ -128,6 +127,10 @@ pub fn conn_protocol() -> impl TypedValueParser<Value = ConnProtocol> {
 /// Reads one of the api's words; clap itself repeats what was found.
 pub fn word<T: FromStr<Err = ParseError>>(word: &str) -> Result<T, String> {
     word.parse().map_err(|e: ParseError| format!("expected {}", e.expected))
+}
+
+pub fn protocol() -> impl TypedValueParser<Value = Protocol> {
+    PossibleValuesParser::new(Protocol::WORDS.iter().copied()).try_map(|word| word.parse::<Protocol>())
 }
 
 /// As long as ipvsadm takes: 31 days.

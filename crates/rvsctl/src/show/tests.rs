@@ -368,6 +368,23 @@ sync_threshold   3 50     3 50  a threshold and a larger period  A connection is
 }
 
 #[test]
+fn marks_and_sets() {
+    check(
+        r#"{"marks":[{"fwmark":7,"protocol":"tcp","source_set":"office","destination":"198.51.100.0/24","destination_ports":"80"},{"fwmark":8,"family":"ipv6","interface":"wan"}]}"#,
+        View::Usual,
+        "\
+Mark  Family  Prot  Interface  Source        Ports  Destination      Ports
+   7  -       tcp   -          ipset office  -      198.51.100.0/24  80
+   8  ipv6    -     wan        -             -      -                -
+",
+    );
+    let json = r#"{"sets":[{"name":"office","members":["198.51.100.0/24","203.0.113.7/32"]}]}"#;
+    check(json, View::Usual, "Set     Members\noffice  198.51.100.0/24 203.0.113.7/32\n");
+    check(json, View::Member("198.51.100.9".parse().unwrap()), "198.51.100.9 is in set office\n");
+    check(json, View::Member("192.0.2.1".parse().unwrap()), "192.0.2.1 is not in set office\n");
+}
+
+#[test]
 fn timeouts() {
     check(
         r#"{"timeouts":[{"protocol":"tcp","state":"ESTABLISHED","timeout_s":900,"default_s":900},{"protocol":"udp","state":"UDP","timeout_s":60,"default_s":300}]}"#,

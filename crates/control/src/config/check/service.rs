@@ -42,6 +42,7 @@ impl Checker<'_> {
                 }
             }
             if !is_known {
+                self.service_without_rule(i, key);
                 self.scheduler(place, &format!("service {key}"), &service.spec);
                 self.without_persistence(place, &service.spec);
             }

@@ -29,7 +29,7 @@ fn is_plain(name: &str, max: usize) -> bool {
     (1..=max).contains(&name.len()) && name.bytes().all(plain) && name != "." && name != ".."
 }
 
-fn name(s: &mut Section<'_, '_, '_>) -> Option<String> {
+pub(super) fn name(s: &mut Section<'_, '_, '_>) -> Option<String> {
     let name = s.value("name", NAME, |v| v.as_str().filter(|n| is_name(n)));
     s.require("name", name, NAME).map(Into::into)
 }
