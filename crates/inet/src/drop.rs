@@ -53,6 +53,8 @@ drop_reasons! {
     NotContiguous, "not_contiguous", "The packet arrived in several buffers; the port's MTU exceeds its buffers.";
     MartianSource, "martian_source", "The source cannot be a host's: this network, loopback, multicast, broadcast or our own.";
     MartianDestination, "martian_destination", "The destination can never be on a wire: this network or loopback.";
+    IpOptionsInvalid, "ip_options_invalid", "IPv4 options that contradict themselves, or a label of a domain that is not ours.";
+    SourceRoute, "source_route", "An IPv4 packet that wants to go by a way of its own.";
     ArpInvalid, "arp_invalid", "An ARP packet that is malformed or claims an impossible sender.";
     NdInvalid, "nd_invalid", "A neighbour solicitation or advertisement that RFC 4861 tells to discard.";
     DuplicateAddress, "duplicate_address", "Another host claims one of our addresses by ARP or ND.";

@@ -17,6 +17,7 @@ mod lpm;
 pub mod neighbour;
 mod net;
 mod news;
+pub mod options;
 mod pmtu;
 mod rate_limit;
 pub mod reassembly;

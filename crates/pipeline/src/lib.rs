@@ -11,6 +11,7 @@ mod host;
 mod link;
 mod mark;
 mod martian;
+mod options;
 mod pipeline;
 mod ports;
 

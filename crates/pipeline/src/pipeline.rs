@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use inet::arp_nd::{self, Action, Received};
 use inet::icmp::{self, IcmpError};
+use inet::options::Filled;
 use inet::reassembly::{Cuts, Sizes};
 use inet::{
     AddressRole, DropReason, IfaceId, NeighEvent, NeighLimits, NeighbourView, News, NextHop, PortIndex,
@@ -34,8 +35,8 @@ use wire::{PacketBuf, PacketInfo, ether, ndp, rewrite, vlan};
 use crate::counters::Counters;
 use crate::gather::{Recut, in_usual_buffer, may_be_fragment};
 use crate::link::Link;
-use crate::martian;
 use crate::ports::{Ports, Steered};
+use crate::{martian, options};
 
 /// One worker's packet path, generic over what carries a packet.
 pub struct Pipeline<B: PacketBuf> {
@@ -183,6 +184,10 @@ impl<B: PacketBuf> Pipeline<B> {
         if let Some(reason) = martian::fault(net, packet.bytes(), info) {
             return self.counters.discard(reason);
         }
+        let options = match options::arrive(net, now_ms, &mut packet, info) {
+            Ok(options) => options,
+            Err(fault) => return self.refuse_options(now_ms, iface, packet, info, fault, out),
+        };
         let mut recut = cuts.map(|cuts| Recut { cuts, family: info.family, sizes: Sizes::Largest });
         let own = net.own(dst).map(|address| address.role);
         let verdict = match own.or_else(|| self.role_by_mark(info)) {
@@ -193,9 +198,12 @@ impl<B: PacketBuf> Pipeline<B> {
             }
             None => {
                 recut.iter_mut().for_each(|recut| recut.sizes = Sizes::AsCame);
-                self.forward(now_ms, iface, &mut packet, info)
+                self.forward(now_ms, iface, &mut packet, info, options.as_ref())
             }
         };
+        if let Some(filled) = &options {
+            options::settle(&mut packet, info, filled, verdict);
+        }
         self.settle(now_ms, verdict, iface, packet, recut, out);
     }
 
@@ -237,7 +245,14 @@ impl<B: PacketBuf> Pipeline<B> {
     }
 
     /// FORWARD: as in any router, route, TTL and MTU come before the hooks.
-    fn forward(&mut self, now_ms: u64, iface: IfaceId, packet: &mut B, info: &PacketInfo) -> Verdict {
+    fn forward(
+        &mut self,
+        now_ms: u64,
+        iface: IfaceId,
+        packet: &mut B,
+        info: &PacketInfo,
+        options: Option<&Filled>,
+    ) -> Verdict {
         let net = &self.director.snapshot().net;
         if !net.forwarding() && !self.director.concerns(packet.bytes(), info) {
             return Verdict::Drop(DropReason::ForwardingOff);
@@ -251,6 +266,9 @@ impl<B: PacketBuf> Pipeline<B> {
                 // A helper may have changed how long the packet is.
                 let info = PacketInfo { end: packet.bytes().len() as u16, ..*info };
                 rewrite::decrement_ttl(packet.bytes_mut(), &info);
+                if let Some(filled) = options {
+                    options::pass(&self.director.snapshot().net, packet, &info, filled);
+                }
                 Verdict::Tx(hop)
             }
             verdict => verdict,

@@ -59,6 +59,10 @@ impl Core {
             dont_fragment: keep_whole,
             id: if keep_whole { 0 } else { self.next_ip_id() },
         };
+        if info.family == Family::V4 && usize::from(info.l4 - info.l3) > ipv4::HEADER_LEN {
+            // Options were filled in under the checksum that came.
+            ipv4::fill_checksum(info.ip_mut(packet.bytes_mut()));
+        }
         dest.tunnel
             .encap(packet, info, &outer, flow_hash(&conn.original))
             .map_err(|_| Verdict::Drop(DropReason::NoHeadroom))?;
