@@ -54,7 +54,7 @@ pub(crate) fn run(context: &Context) -> Result<()> {
 }
 
 /// What the host's administrator does with any interface: addresses on it, and up.
-fn host_addresses(topology: &Topology, config: &Config) -> Result<()> {
+pub(crate) fn host_addresses(topology: &Topology, config: &Config) -> Result<()> {
     let mut lines = Vec::new();
     for (interface, address, len) in &config.addresses {
         let nodad = if address.is_ipv6() { " nodad" } else { "" };

@@ -3,6 +3,7 @@
 mod conformance;
 mod conns10k;
 mod control;
+mod dns;
 mod exception;
 mod flush;
 mod forward;
@@ -13,10 +14,12 @@ mod hugepages;
 mod idle;
 mod iperf;
 mod lab_itself;
+mod localnode;
 mod longlived;
 mod malformed;
 mod methods;
 mod onearm;
+mod persist;
 mod ping;
 mod pmtu;
 mod sctp;
@@ -106,8 +109,19 @@ pub(crate) const ALL: &[Suite] = &[
     Suite { name: "hugepages", what: "with huge pages and, automatically, without", run: hugepages::run },
     Suite { name: "tunnels", what: "GRE and GUE, over both families and across them", run: tunnels::run },
     Suite { name: "sctp", what: "SCTP by a stack in user space", run: sctp::run },
+    Suite {
+        name: "dns",
+        what: "a name server: one-packet scheduling and connections, dig and dnsperf",
+        run: dns::run,
+    },
+    Suite {
+        name: "persist",
+        what: "clients, alone or by network, stay with their server",
+        run: persist::run,
+    },
     Suite { name: "ftp", what: "file transfer with curl and lftp, active and passive", run: ftp::run },
     Suite { name: "tftp", what: "trivial file transfer, both ways", run: tftp::run },
+    Suite { name: "localnode", what: "the director as one of the real servers", run: localnode::run },
     Suite {
         name: "conformance",
         what: "recordings of Linux IPVS through a whole rvsd, frame by frame",
