@@ -9,6 +9,7 @@ mod flush;
 mod forward;
 mod fragments;
 mod ftp;
+mod fwmark;
 mod hostaddr;
 mod hugepages;
 mod idle;
@@ -118,6 +119,11 @@ pub(crate) const ALL: &[Suite] = &[
         name: "persist",
         what: "clients, alone or by network, stay with their server",
         run: persist::run,
+    },
+    Suite {
+        name: "fwmark",
+        what: "rules mark packets, a service takes them, whatever their port",
+        run: fwmark::run,
     },
     Suite { name: "ftp", what: "file transfer with curl and lftp, active and passive", run: ftp::run },
     Suite { name: "tftp", what: "trivial file transfer, both ways", run: tftp::run },
