@@ -278,6 +278,9 @@ pub struct ConnView {
     /// Connections that it controls, and that it outlives.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub controls: u32,
+    /// Of a template: the Call-ID that it is for, as the engine `sip` found it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_id: Option<String>,
 }
 
 /// What is special about a connection.

@@ -83,6 +83,7 @@ drop_reasons! {
     NoHeadroom, "no_headroom", "No room in the buffer for the headers to be added.";
     SctpNoChunk, "sctp_no_chunk", "An SCTP packet of no connection that ends before its first chunk.";
     TcpBadChecksum, "tcp_bad_checksum", "A damaged segment of a connection with a helper, which reads and rewrites only what is whole.";
+    NoCallId, "no_call_id", "To a service with a persistence engine, which found nothing in it to go by.";
     NoDestination, "no_destination", "The service has no destination that may be chosen.";
     LocalNode, "local_node", "For this host by way of a service, where that cannot be: it passes through, bypasses, or is rewritten to loopback.";
     DestinationGone, "destination_gone", "The connection's destination has been removed.";

@@ -21,6 +21,8 @@ use crate::{ConnFlags, DestId, Method, Protocol, State};
 pub(crate) const TEMPLATE_KEY: u8 = 1;
 /// Flag of the key of a connection whose client's port is not known yet.
 const ANY_CLIENT_PORT_KEY: u8 = 2;
+/// Flags of the key of a template for what an engine found, which has a hash of that for ports.
+const CALL_KEY: u8 = TEMPLATE_KEY | 4;
 /// Templates that are no good any more are shown with this port [ip_vs_check_template].
 const INVALID_PORT: u16 = 0xffff;
 
@@ -67,6 +69,12 @@ pub(crate) trait FlowKey: Key + Default {
     /// The key of the template for a client, or network of clients, of a virtual address and port.
     fn of_template(client: Self::Addr, virtual_addr: Self::Addr, port: u16, protocol: u8) -> Self {
         Self::new(client, virtual_addr, 0, port, protocol).flagged(TEMPLATE_KEY)
+    }
+
+    /// The key of a template that is `key`'s and besides for something whose hash this is.
+    fn of_call(key: &Self, hash: u32) -> Self {
+        let ports = ((hash >> 16) as u16, hash as u16);
+        Self::new(key.src(), key.dst(), ports.0, ports.1, key.protocol_number()).flagged(CALL_KEY)
     }
 
     /// The family's connections.
@@ -134,7 +142,8 @@ impl<K: FlowKey> Connection<K> {
 
     /// Whether both directions pass here under the director's translation, packet by packet: only then a helper can do anything.
     pub(crate) fn may_have_helper(&self) -> bool {
-        !self.method.input_only() && !self.flags.any(ConnFlags::TEMPLATE.union(ConnFlags::ONE_PACKET))
+        let translated = matches!(self.method, Method::Masquerade | Method::Fullnat);
+        translated && !self.flags.any(ConnFlags::TEMPLATE.union(ConnFlags::ONE_PACKET))
     }
 
     /// Whether the destination sees a local address instead of the client's.
@@ -225,7 +234,10 @@ impl<K: FlowKey> Entry for Connection<K> {
     fn key(&self, direction: Direction) -> Option<&K> {
         let hashed = self.flags.has(ConnFlags::HASHED);
         match direction {
-            Direction::Original => (hashed && !self.has_no_port()).then_some(&self.original),
+            Direction::Original => {
+                let unfound = self.has_no_port() || self.flags.has(ConnFlags::REPLIES_ONLY);
+                (hashed && !unfound).then_some(&self.original)
+            }
             Direction::Reply => {
                 let replies = hashed && !self.flags.any(NO_REPLIES) && self.method.translates();
                 replies.then_some(&self.reply)

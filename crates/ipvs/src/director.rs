@@ -8,12 +8,15 @@ use inet::{PathMtu, PmtuCache};
 use crate::app::session::Sessions;
 use crate::connection::Tables;
 use crate::defence::{Defences, Search};
+use crate::engine::calls::Calls;
 use crate::side::SideTable;
 use crate::sync::SyncMemory;
 use crate::{DestId, Limits, Rng, Schedulers, ServiceTable, Snapshot, WorkerId, WorkerShared};
 
 /// Tunnel destinations whose path MTU a worker remembers.
 const PMTU_ENTRIES: usize = 4096;
+/// Calls (of SIP) that a worker knows.
+const CALLS_MAX: usize = 262_144;
 /// Places in a table beyond what is allowed: for a connection that lives for one packet.
 const SPARE: usize = 1;
 
@@ -30,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) tables: Tables,
     pub(crate) side: SideTable,
     pub(crate) sessions: Sessions,
+    pub(crate) calls: Calls,
     /// Connections whose client's port is not known yet.
     pub(crate) without_port: u32,
     pub(crate) schedulers: Schedulers,
@@ -88,11 +92,16 @@ impl Director {
         let mut schedulers = Schedulers::new(worker, limits, rng.next_u64());
         schedulers.apply(&ServiceTable::default(), &snapshot.services);
         let side_records = limits.side_records_per_worker(shared.len() as u16) as usize;
+        let [a, b] = [rng.next_u64(), rng.next_u64()].map(u64::to_ne_bytes);
+        let mut call_key = [0; 16];
+        call_key[..8].copy_from_slice(&a);
+        call_key[8..].copy_from_slice(&b);
         let core = Core {
             worker,
             tables,
             side: SideTable::with_capacity(side_records),
             sessions: Sessions::with_capacity(side_records),
+            calls: Calls::with_capacity(side_records.min(CALLS_MAX), call_key),
             without_port: 0,
             sync: SyncMemory::with_capacity(capacity + SPARE),
             schedulers,

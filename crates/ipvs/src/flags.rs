@@ -23,6 +23,9 @@ impl ConnFlags {
     /// Lives for one packet and is found by none [IP_VS_CONN_F_ONE_PACKET].
     pub const ONE_PACKET: Self = Self(0x2000);
 
+    /// Its server's packets find it, its client's another one; the kernel has no such bit, for there one just comes first.
+    pub const REPLIES_ONLY: Self = Self(0x8000);
+
     /// No bit.
     pub const fn empty() -> Self {
         Self(0)
@@ -30,7 +33,7 @@ impl ConnFlags {
 
     /// The bits as the kernel numbers them; the lowest three, which name the forwarding method there, are 0.
     pub const fn bits(self) -> u16 {
-        self.0
+        self.0 & !Self::REPLIES_ONLY.0
     }
 
     /// Whether all of `other` are set.

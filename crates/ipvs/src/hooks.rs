@@ -179,7 +179,7 @@ impl Core {
                     None if context.hook == Hook::LocalOut && self.overhear(context, info, &key) => {
                         Verdict::Accept
                     }
-                    None => match self.begin_transfer(context, &key, info) {
+                    None => match self.begun_by_server(context, packet.bytes(), info, &key) {
                         Some(begun) => self.output_of::<K, B>(context, packet, info, begun),
                         None => match self.stray(context, packet, info, protocol) {
                             Some(verdict) => verdict,
@@ -202,7 +202,7 @@ impl Core {
                 let key = K::of(packet.bytes(), info);
                 match K::table(&self.tables).lookup_in(&key, Direction::Reply) {
                     Some(id) => self.output::<K, B>(context, packet, info, id),
-                    None => match self.begin_transfer(context, &key, info) {
+                    None => match self.begun_by_server(context, packet.bytes(), info, &key) {
                         Some(begun) => self.output_of::<K, B>(context, packet, info, begun),
                         None if self.overhear(context, info, &key) => Verdict::Accept,
                         None => self.stray(context, packet, info, protocol).unwrap_or(Verdict::Accept),

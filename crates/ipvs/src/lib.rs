@@ -13,7 +13,6 @@ mod connection;
 mod control;
 mod defence;
 mod director;
-#[cfg_attr(not(test), expect(dead_code, reason = "persistence comes first"))]
 mod engine;
 mod flags;
 mod hooks;
@@ -50,6 +49,7 @@ pub use app::{HELPER_PORTS_MAX, Helper, Helpers};
 pub use conntab::BuildError;
 pub use defence::DefenceLevel;
 pub use director::{Cursor, Director};
+pub use engine::calls::Call;
 pub use flags::ConnFlags;
 pub use hooks::gathers_passing;
 pub use limits::Limits;

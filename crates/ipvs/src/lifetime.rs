@@ -10,6 +10,7 @@ use inet::DropReason;
 use crate::app::session::Sessions;
 use crate::connection::{Connection, FlowKey, Tables};
 use crate::director::{Core, Cursor, Director};
+use crate::engine::calls::Calls;
 use crate::side::{Side, SideTable};
 use crate::{ConnFlags, DestId, ServiceId, WorkerShared};
 
@@ -55,6 +56,7 @@ struct Bound<'a> {
     own: &'a WorkerShared,
     side: &'a mut SideTable,
     sessions: &'a mut Sessions,
+    calls: &'a mut Calls,
     without_port: &'a mut u32,
 }
 
@@ -147,8 +149,8 @@ impl Core {
     /// The tables, and apart from them what connections are counted in.
     fn split(&mut self) -> (&mut Tables, Bound<'_>) {
         let own = &self.shared[usize::from(self.worker.0)];
-        let Self { tables, side, sessions, without_port, .. } = self;
-        (tables, Bound { own, side, sessions, without_port })
+        let Self { tables, side, sessions, calls, without_port, .. } = self;
+        (tables, Bound { own, side, sessions, calls, without_port })
     }
 
     /// Removes the connections whose destination is `wanted` in the next `budget` places of the tables.
@@ -222,6 +224,9 @@ impl Bound<'_> {
         let side = self.side.remove(conn.side).unwrap_or_default();
         if let Some(session) = side.session {
             self.sessions.remove(session);
+        }
+        if let Some(call) = side.call {
+            self.calls.remove(call);
         }
         if let Some(controlling) = side.control.and_then(|control| self.side.get_mut(control.side)) {
             controlling.controlled -= 1;

@@ -6,6 +6,7 @@ use conntab::{ConnId, ConnTable};
 
 use crate::connection::{Connection, FlowKey};
 use crate::director::{Cursor, Director};
+use crate::engine::calls::Call;
 use crate::{ConnFlags, DestId, Method, Protocol};
 
 /// A connection, or a template, as listings show it.
@@ -41,6 +42,8 @@ pub struct ConnView {
     pub mark: u32,
     /// Connections that it controls.
     pub controlled: u32,
+    /// Of a template: the call that it is for.
+    pub call: Option<Call>,
 }
 
 impl Director {
@@ -81,7 +84,6 @@ impl Director {
         if conn.dest.redirected().is_some() {
             return None;
         }
-        let src = |key: &K| SocketAddr::new(key.src().into(), key.sport());
         let dst = |key: &K| SocketAddr::new(key.dst().into(), key.dport());
         let protocol = Protocol::from_number(conn.original.protocol_number());
         let side = self.core.side.get(conn.side);
@@ -90,6 +92,10 @@ impl Director {
         let configured = || self.snapshot.services.dest(conn.dest).map(|(_, dest)| dest.addr);
         // As Linux lists what goes past the destinations.
         let nowhere = (conn.method == Method::Bypass).then(|| conn.reply.src().into());
+        let call = side.and_then(|side| self.core.calls.get(side.call?)).copied();
+        let hashed = conn.flags.has(ConnFlags::HASHED);
+        // Its key has no room for ports.
+        let call_port = call.map(|_| conn.reply.dport());
         let state = match protocol {
             Some(protocol) if !conn.is_template() => protocol.state_name(conn.state),
             _ if conn.is_assured() => "ASSURED",
@@ -100,8 +106,11 @@ impl Director {
             state,
             active: conn.is_active(),
             flags: conn.flags,
-            client: src(&conn.original),
-            virtual_addr: dst(&conn.original),
+            client: SocketAddr::new(conn.original.src().into(), call_port.unwrap_or(conn.original.sport())),
+            virtual_addr: match call.filter(|_| hashed) {
+                Some(call) => SocketAddr::new(conn.original.dst().into(), call.port()),
+                None => dst(&conn.original),
+            },
             local: (conn.method == Method::Fullnat && !conn.is_template()).then(|| dst(&conn.reply)),
             destination: addr
                 .or_else(configured)
@@ -114,6 +123,7 @@ impl Director {
             out_pkts: conn.out_pkts,
             mark: side.map_or(0, |side| side.mark),
             controlled: side.map_or(0, |side| side.controlled),
+            call,
         })
     }
 }

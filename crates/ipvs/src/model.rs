@@ -69,6 +69,14 @@ impl ServiceKey {
         }
     }
 
+    /// Virtual address; none where a mark is the key.
+    pub fn address(&self) -> Option<IpAddr> {
+        match *self {
+            Self::Address { addr, .. } => Some(addr),
+            Self::Mark { .. } => None,
+        }
+    }
+
     /// Virtual port, 0 for any.
     pub fn port(&self) -> u16 {
         match *self {

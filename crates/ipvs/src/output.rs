@@ -12,7 +12,7 @@ use crate::connection::FlowKey;
 use crate::director::Core;
 use crate::hooks::{Context, Hook};
 use crate::xmit::{Outward, translate};
-use crate::{Method, Protocol, Snapshot, Verdict};
+use crate::{ConnFlags, Method, Protocol, Snapshot, Verdict};
 
 impl Core {
     /// A packet that may be a reply from the virtual address itself, to a client whose connection is not translated, and
@@ -52,6 +52,17 @@ impl Core {
         Some(self.answer(context, packet, info, IcmpError::PortUnreachable, DropReason::NotConnection, None))
     }
 
+    /// The connection that a packet of none begins, if a destination may begin one with it.
+    pub(crate) fn begun_by_server<K: FlowKey>(
+        &mut self,
+        context: &Context<'_>,
+        frame: &[u8],
+        info: &PacketInfo,
+        key: &K,
+    ) -> Option<Result<ConnId, DropReason>> {
+        self.begin_transfer(context, key, info).or_else(|| self.begin_called(context, frame, info, key))
+    }
+
     /// A destination's packet on a connection that it has begun itself, or that could not be made.
     pub(crate) fn output_of<K: FlowKey, B: PacketBuf>(
         &mut self,
@@ -61,7 +72,14 @@ impl Core {
         begun: Result<ConnId, DropReason>,
     ) -> Verdict {
         match begun {
-            Ok(id) => self.output::<K, B>(context, packet, info, id),
+            Ok(id) => {
+                let verdict = self.output::<K, B>(context, packet, info, id);
+                let conn = K::table(&self.tables).get(id);
+                if conn.is_some_and(|conn| conn.flags.has(ConnFlags::ONE_PACKET)) {
+                    self.finish_one_packet::<K>(id);
+                }
+                verdict
+            }
             Err(reason) => Verdict::Drop(reason),
         }
     }

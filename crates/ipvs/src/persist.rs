@@ -35,14 +35,20 @@ impl Core {
         persistence: Persistence,
     ) -> Result<(ConnId, &'a Dest), Unscheduled> {
         let Opening { info, key, .. } = *opening;
-        let template_key = template_key(key, service, &persistence);
+        let of_client = template_key(key, service, &persistence);
+        let id = match service.engine {
+            Some(engine) => Some(engine.find(opening.frame, info).ok_or(DropReason::NoCallId)?),
+            None => None,
+        };
+        let template_key = id.map_or(Ok(of_client), |id| self.place_of_call(&of_client, id))?;
         let (template, dest) = match self.template(context, &template_key) {
             Some(found) => found,
             None => {
                 let dest = self.pick(context, key, service).ok_or(Unscheduled::NoDestination)?;
                 let own_port = key.dport() == service.key.port() && service.key.port() != FTP;
                 let port = if own_port { dest.port } else { 0 };
-                let id = self.add_template(context, info, template_key, (dest, port), persistence)?;
+                let call = id.map(|id| (id, of_client.dport()));
+                let id = self.add_template(context, info, template_key, (dest, port), persistence, call)?;
                 (id, dest)
             }
         };
@@ -70,6 +76,37 @@ impl Core {
         None
     }
 
+    /// The template of a client and what an engine found, which leads to this destination from now on.
+    pub(crate) fn template_to<K: FlowKey>(
+        &mut self,
+        context: &Context<'_>,
+        opening: &Opening<'_, K>,
+        service: &Service,
+        dest: &Dest,
+        persistence: Persistence,
+        id: &[u8],
+    ) -> Result<ConnId, DropReason> {
+        let of_client = template_key(opening.key, service, &persistence);
+        let key = self.place_of_call(&of_client, id)?;
+        if let Some((template, leads_to)) = self.template(context, &key) {
+            if leads_to.id == dest.id {
+                return Ok(template);
+            }
+            self.invalidate::<K>(template);
+        }
+        let call = Some((id, of_client.dport()));
+        self.add_template(context, opening.info, key, (dest, dest.port), persistence, call)
+    }
+
+    fn invalidate<K: FlowKey>(&mut self, id: ConnId) {
+        let table = K::table_mut(&mut self.tables);
+        if let Some(template) = table.get(id).copied() {
+            let done = table.rekey(id, template.invalidated());
+            debug_assert!(done.is_ok(), "a connection that loses its keys needs no room");
+        }
+    }
+
+    /// A template with this key, and with the Call-ID and virtual port of `call` if an engine found one.
     fn add_template<K: FlowKey>(
         &mut self,
         context: &Context<'_>,
@@ -77,6 +114,7 @@ impl Core {
         key: K,
         (dest, port): (&Dest, u16),
         persistence: Persistence,
+        call: Option<(&[u8], u16)>,
     ) -> Result<ConnId, DropReason> {
         let addr = K::addr(dest.addr).unwrap_or(K::default().src());
         let reply = K::new(addr, key.src(), port, 0, key.protocol_number());
@@ -84,18 +122,27 @@ impl Core {
         let conn = Connection { flags: conn.flags | ConnFlags::TEMPLATE, ..conn };
         let timeout_ms = u32::try_from(persistence.timeout_ms).unwrap_or(u32::MAX);
         let other_family = family_of(dest.addr) != K::FAMILY;
+        let call = match call {
+            Some((id, port)) => Some(self.calls.insert(id, port).ok_or(DropReason::SideTableFull)?),
+            None => None,
+        };
         let side = Side {
+            call,
             mark: info.mark,
             timeout_ms,
             dest_addr: other_family.then_some(dest.addr),
             ..Side::default()
         };
-        self.add(conn, Some(side), context.now_ms, timeout_ms.into())
+        let made = self.add(conn, Some(side), context.now_ms, timeout_ms.into());
+        if made.is_err() {
+            call.into_iter().for_each(|call| self.calls.remove(call));
+        }
+        made
     }
 
     /// A template lives from now for as long as it is its to live: as its service said when it was made, or a minute if it was
     /// kept because of its connections.
-    fn restart_template<K: FlowKey>(&mut self, context: &Context<'_>, id: ConnId) {
+    pub(crate) fn restart_template<K: FlowKey>(&mut self, context: &Context<'_>, id: ConnId) {
         let table = K::table_mut(&mut self.tables);
         let side = table.get(id).and_then(|template| self.side.get(template.side));
         if let Some(timeout_ms) = side.map(|side| side.timeout_ms) {

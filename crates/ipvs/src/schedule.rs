@@ -203,12 +203,17 @@ impl Core {
         let side = side.map(|side| Side { mark: info.mark, ..side });
         let id = self.add(conn, side, context.now_ms, NEW_TIMEOUT_MS)?;
         self.bind_helper::<K>(service, id)?;
-        let own = self.own();
-        own.dest(dest.id).into_iter().for_each(|dest| dest.traffic.count_conn());
-        own.service(service.id).into_iter().for_each(|service| service.count_conn());
-        own.total.count_conn();
+        self.count_connection(dest.id, service);
         self.schedulers.bound(dest, &self.shared);
         Ok(id)
+    }
+
+    /// Counts a connection as made [ip_vs_conn_stats].
+    pub(crate) fn count_connection(&self, dest: DestId, service: &Service) {
+        let own = self.own();
+        own.dest(dest).into_iter().for_each(|dest| dest.traffic.count_conn());
+        own.service(service.id).into_iter().for_each(|service| service.count_conn());
+        own.total.count_conn();
     }
 
     /// What the destination's packets will carry.

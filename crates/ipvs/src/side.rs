@@ -12,6 +12,7 @@ use core::net::IpAddr;
 use conntab::ConnId;
 
 use crate::app::session::SessionIndex;
+use crate::engine::calls::CallIndex;
 
 /// Where a connection's side record is, if it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub(crate) struct Side {
     pub(crate) dest_addr: Option<IpAddr>,
     /// What its helper knows of it.
     pub(crate) session: Option<SessionIndex>,
+    /// Of a template: the call that it is for.
+    pub(crate) call: Option<CallIndex>,
 }
 
 /// All side records of a worker.

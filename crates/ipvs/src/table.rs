@@ -267,6 +267,11 @@ impl ServiceTable {
         self.served.transfer_ports(addr)
     }
 
+    /// The destination with this endpoint, if its service's engine knows what it begins on its own.
+    pub(crate) fn caller(&self, addr: IpAddr, port: u16) -> Option<DestId> {
+        self.served.caller(addr, port)
+    }
+
     /// The service with this id.
     pub fn service(&self, id: ServiceId) -> Option<&Service> {
         self.shared(id).map(|service| &**service)

@@ -250,6 +250,7 @@ fn view(snapshot: &Snapshot, worker: WorkerId, conn: &ipvs::ConnView) -> Option<
         },
         fwmark: conn.mark,
         controls: conn.controlled,
+        call_id: conn.call.map(|call| call.id().to_owned()),
     })
 }
 

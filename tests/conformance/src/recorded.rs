@@ -30,12 +30,12 @@ pub(crate) fn connections_with_origin<'a>(lines: impl Iterator<Item = &'a str>) 
     rows(lines, 9)
 }
 
-/// Rows with so many columns before the seconds.
+/// Rows with so many columns before the seconds, and perhaps some behind.
 fn rows<'a>(lines: impl Iterator<Item = &'a str>, before: usize) -> Vec<(String, u64)> {
     let row = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let seconds = words.get(before)?.parse().ok()?;
-        Some((words[..before].join(" "), seconds))
+        Some(([&words[..before], &words[before + 1..]].concat().join(" "), seconds))
     };
     let mut rows: Vec<(String, u64)> = lines.filter_map(row).collect();
     rows.sort();

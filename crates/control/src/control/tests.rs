@@ -660,6 +660,7 @@ fn connections_come_in_parts_up_to_the_limit() {
         flags: api::ConnFlags::default(),
         fwmark: 0,
         controls: 0,
+        call_id: None,
     };
     *fake.connections.lock() = vec![one; 1000];
     for (limit, want) in [("null", 1000), ("0", 0), ("1", 1), ("100", 100), ("250", 250), ("5000", 1000)] {

@@ -6,7 +6,7 @@ use core::net::IpAddr;
 use hashbrown::{HashMap, HashSet};
 
 use super::Helper;
-use crate::{Method, Protocol, Service, ServiceKey};
+use crate::{DestId, Method, Protocol, Service, ServiceKey};
 
 /// Services that are remembered when they are gone; beyond that all of them are forgotten.
 const REMOVED_MAX: usize = 4096;
@@ -22,19 +22,29 @@ pub(crate) struct Served {
     transfer_ports: HashMap<IpAddr, Vec<u16>>,
     /// A service has PPTP's helper, or had it.
     calls: bool,
+    /// Masquerade destinations of services whose engine knows what they begin on their own.
+    callers: HashMap<(IpAddr, u16), DestId>,
 }
 
 impl Served {
     /// None yet; services that `previous` knew may have left connections behind.
     pub(crate) fn after(previous: &Self) -> Self {
         match previous.endpoints.len() {
-            0..=REMOVED_MAX => Self { transfer_ports: HashMap::new(), ..previous.clone() },
+            0..=REMOVED_MAX => {
+                Self { transfer_ports: HashMap::new(), callers: HashMap::new(), ..previous.clone() }
+            }
             _ => Self::default(),
         }
     }
 
     /// Takes in a service.
     pub(crate) fn add(&mut self, service: &Service, masquerades: bool) {
+        if service.engine.is_some() && service.persistence.is_some() {
+            for dest in service.dests.iter().filter(|dest| dest.method == Method::Masquerade) {
+                let port = if dest.port == 0 { service.key.port() } else { dest.port };
+                self.callers.entry((dest.addr, port)).or_insert(dest.id);
+            }
+        }
         let (protocol, port) = (service.key.protocol(), service.key.port());
         let helped = |method| matches!(method, Method::Masquerade | Method::Fullnat);
         if !is_helped(service) && !masquerades {
@@ -72,6 +82,11 @@ impl Served {
     /// The ports at which a destination with this address gets requests for transfers.
     pub(crate) fn transfer_ports(&self, addr: IpAddr) -> &[u16] {
         self.transfer_ports.get(&addr).map_or(&[], |ports| ports)
+    }
+
+    /// The destination with this endpoint, if its service's engine knows what it begins on its own.
+    pub(crate) fn caller(&self, addr: IpAddr, port: u16) -> Option<DestId> {
+        self.callers.get(&(addr, port)).copied()
     }
 
     /// Whether a packet to this virtual endpoint is, or may be, of a service with a helper, as itself or as what the helper

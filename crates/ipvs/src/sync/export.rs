@@ -7,12 +7,12 @@ use wire::sync::{Shifts, Version, flags};
 
 use super::due::{Subject, is_due};
 use super::told::CHAIN_MAX;
-use super::{Record, SyncSettings};
+use super::{EngineData, Record, SyncSettings};
 use crate::connection::{Connection, FlowKey};
 use crate::director::{Core, Director};
 use crate::hooks::Context;
 use crate::side::Side;
-use crate::{ConnFlags, Helper, Method, Protocol, Timeouts};
+use crate::{Call, ConnFlags, Engine, Helper, Method, Protocol, Timeouts};
 
 impl Director {
     /// What the last packet has to tell backups.
@@ -80,7 +80,9 @@ impl Core {
             let record = record(id, conn, side.as_ref(), settings, subject.timeout_ms);
             let (shifts, tracked) = self.session_record(side.as_ref(), conn);
             let flags = if tracked { record.flags | flags::CONNTRACK } else { record.flags };
-            self.sync.pending.push(Record { shifts, flags, ..record });
+            let record = Record { shifts, flags, ..record };
+            let call = side.and_then(|side| self.calls.get(side.call?));
+            self.sync.pending.push(call.map_or(record, |call| with_call(record, conn.reply.dport(), call)));
         }
         true
     }
@@ -151,6 +153,16 @@ fn record<K: FlowKey>(
         shifts: None,
         engine: None,
         lane: id.index() as u32,
+    }
+}
+
+/// A template's record with the call that it is for, whose hash its key has in place of ports.
+fn with_call(record: Record, port: u16, call: &Call) -> Record {
+    Record {
+        client: SocketAddr::new(record.client.ip(), port),
+        service: SocketAddr::new(record.service.ip(), call.port()),
+        engine: EngineData::new(Engine::Sip, call.id().as_bytes()),
+        ..record
     }
 }
 

@@ -162,7 +162,16 @@ impl Core {
             return self.import_redirect(&ends, now_ms, timeout_ms, owner);
         }
         let any_port = !template && record.flags & flags::NO_CLIENT_PORT != 0 && record.client.port() == 0;
-        let key = ends.original(template, any_port);
+        let engine = record.engine.as_ref().filter(|_| template);
+        let key = match engine {
+            Some(engine) => {
+                let Ok(place) = self.place_of_call(&ends.original(template, any_port), engine.bytes()) else {
+                    return Some(Imported::Full);
+                };
+                place
+            }
+            None => ends.original(template, any_port),
+        };
         let there = K::table(&self.tables).lookup_in(&key, Direction::Original);
         if let Some(id) = there
             && !self.is_other::<K>(id, &ends, template)
@@ -183,7 +192,10 @@ impl Core {
             (None, None) => method(record.flags)?,
         };
         let reply = match template {
-            true => K::new(ends.dest.0, ends.client.0, ends.dest.1, 0, ends.protocol),
+            true => {
+                let port = if engine.is_some() { ends.client.1 } else { 0 };
+                K::new(ends.dest.0, ends.client.0, ends.dest.1, port, ends.protocol)
+            }
             false => ends.reply(method)?,
         };
         let id = dest.map_or(DestId::UNKNOWN, |dest| dest.id);
@@ -197,9 +209,17 @@ impl Core {
         let in_pkts = snapshot.settings.sync.threshold;
         let conn = Connection { flags, state: state(record), in_pkts, ..conn };
         let own_ms = if template { timeout_ms.min(u32::MAX.into()) as u32 } else { 0 };
-        let side = Side { mark: record.fwmark, timeout_ms: own_ms, ..Side::default() };
+        let call = engine.map(|engine| self.calls.insert(engine.bytes(), ends.service.1));
+        if call == Some(None) {
+            return Some(Imported::Full);
+        }
+        let call = call.flatten();
+        let side = Side { mark: record.fwmark, timeout_ms: own_ms, call, ..Side::default() };
         let side = (side.mark != 0 || template).then_some(side);
-        let Ok(id) = self.add(conn, side, now_ms, timeout_ms) else { return Some(Imported::Full) };
+        let Ok(id) = self.add(conn, side, now_ms, timeout_ms) else {
+            call.into_iter().for_each(|call| self.calls.remove(call));
+            return Some(Imported::Full);
+        };
         if let Some(service) = service.filter(|_| !template)
             && self.bind_helper::<K>(service, id).is_err()
         {

@@ -115,6 +115,7 @@ fn cells(connection: &ConnView) -> [String; 11] {
         flags.into_iter().filter(|(set, _)| *set).map(|(_, name)| name.to_owned()).collect();
     let numbers = [("fwmark", connection.fwmark), ("controls", connection.controls)];
     flags.extend(numbers.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name}={n}")));
+    flags.extend(connection.call_id.iter().map(|id| format!("call={id}")));
     [
         connection.protocol.to_string(),
         format!("{:02}:{:02}", seconds / 60, seconds % 60),
@@ -149,6 +150,7 @@ mod tests {
             flags: ConnFlags::default(),
             fwmark: 0,
             controls: 0,
+            call_id: None,
         }
     }
 

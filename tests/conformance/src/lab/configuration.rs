@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use ipvs::{
-    ClientMask, Defence, Dest, DestId, Helper, Helpers, Persistence, PoolId, Protocol, SchedulerKind,
+    ClientMask, Defence, Dest, DestId, Engine, Helper, Helpers, Persistence, PoolId, Protocol, SchedulerKind,
     SchedulerOptions, Service, ServiceId, ServiceKey,
 };
 use wire::Family;
@@ -195,9 +195,10 @@ fn described(words: &ServiceWords) -> Result<Service, Feature> {
         Key::Sctp(at) => address(Protocol::Sctp, at),
         Key::Mark { mark, v6 } => ServiceKey::Mark { mark, family: if v6 { Family::V6 } else { Family::V4 } },
     };
-    if words.engine.is_some() {
-        return Err(Feature::PersistenceEngine);
-    }
+    let engine = match words.engine.as_deref() {
+        Some(name) => Some(Engine::from_name(name).ok_or(Feature::PersistenceEngine)?),
+        None => None,
+    };
     let scheduler = SchedulerKind::from_name(&words.scheduler).ok_or(Feature::Ipvsadm)?;
     let flag = |ending: &str| words.scheduler_flags.iter().any(|flag| flag.ends_with(ending));
     let scheduler_options =
@@ -214,6 +215,7 @@ fn described(words: &ServiceWords) -> Result<Service, Feature> {
             .persistent_s
             .map(|seconds| Persistence { timeout_ms: 1000 * u64::from(seconds), mask }),
         one_packet: words.one_packet,
+        engine,
         ..Service::new(ServiceId(0), key, scheduler)
     })
 }

@@ -37,10 +37,12 @@ impl Lab {
             // Linux leaves it out of `/proc` where the address is IPv6.
             let hidden = proc && matches!(service.key, ServiceKey::Address { addr: IpAddr::V6(_), .. });
             let one_packet = if service.one_packet && !hidden { " ops" } else { "" };
+            let engine = service.engine.filter(|_| service.persistence.is_some());
+            let engine = engine.map_or(String::new(), |engine| format!(" pe {}", engine.name()));
             let scheduler = service.scheduler.name();
             match proc {
                 true => format!("{key} {scheduler}{one_packet}{persistent}"),
-                false => format!("{key} {scheduler}{flags}{persistent}{one_packet}"),
+                false => format!("{key} {scheduler}{flags}{persistent}{engine}{one_packet}"),
             }
         };
         let dest_row = |dest: &Dest| {
@@ -159,12 +161,13 @@ pub(super) fn connection(view: &ConnView) -> (String, u64) {
         view.destination.map_or_else(String::new, end),
         view.state.into(),
     ];
-    (row.join(" "), view.expires_in_ms / 1000)
+    let call = view.call.map_or(String::new(), |call| format!(" sip {}", call.id()));
+    (row.join(" ") + &call, view.expires_in_ms / 1000)
 }
 
 /// A row of `/proc/net/ip_vs_conn_sync`, and seconds left.
 pub(super) fn connection_with_origin(view: &ConnView) -> (String, u64) {
-    let (row, seconds) = connection(view);
+    let (row, seconds) = connection(&ConnView { call: None, ..*view });
     let origin = if view.flags.has(ConnFlags::SYNC) { "SYNC" } else { "LOCAL" };
     (format!("{row} {origin}"), seconds)
 }
