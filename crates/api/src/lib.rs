@@ -18,6 +18,7 @@ mod request;
 mod spec;
 mod sync;
 pub mod sysctl;
+mod trace;
 
 pub use client::{Client, ClientError};
 pub use error::{Diagnostic, Error, ErrorCode, Severity};
@@ -39,6 +40,7 @@ pub use spec::{
 };
 pub use sync::{SyncCounter, SyncDaemonView, SyncRole, SyncSpec, SyncView};
 pub use sysctl::{Sysctl, SysctlValue, Sysctls};
+pub use trace::{TraceFilter, TraceStep, TraceView, TracedPacket};
 
 /// The protocol's version; it grows only when an old peer would misread a new one.
 pub const VERSION: u32 = 1;

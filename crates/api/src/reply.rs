@@ -12,6 +12,7 @@ use crate::names::{AddrRange, Cidr, ConnMethod, ConnProtocol, Mac, PortRange, Pr
 use crate::spec::{DestSpec, MarkSpec, ServiceSpec, SetSpec};
 use crate::sync::SyncView;
 use crate::sysctl::{Sysctl, SysctlValue};
+use crate::trace::TraceView;
 
 /// One reply or a part of one. In JSON an object with one field, the variant's name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,6 +40,7 @@ pub enum Reply {
     Marks(Vec<MarkSpec>),
     /// Sets that they name.
     Sets(Vec<SetSpec>),
+    Trace(TraceView),
     Config(ConfigText),
     /// What a check found; without an element of severity `error` the text is good.
     Checked(Vec<Diagnostic>),
@@ -60,6 +62,10 @@ impl Reply {
             (Reply::Routes(all), Reply::Routes(more)) => all.extend(more),
             (Reply::Neighbours(all), Reply::Neighbours(more)) => all.extend(more),
             (Reply::Connections(all), Reply::Connections(more)) => all.extend(more),
+            (Reply::Trace(all), Reply::Trace(more)) => {
+                all.packets.extend(more.packets);
+                all.lost += more.lost;
+            }
             (Reply::Config(all), Reply::Config(more)) => all.text.push_str(&more.text),
             (Reply::Checked(all), Reply::Checked(more)) => all.extend(more),
             _ => return Err(PartsMismatch),

@@ -10,6 +10,7 @@ use crate::spec::{
 };
 use crate::sync::{SyncRole, SyncSpec};
 use crate::sysctl::{Sysctl, SysctlValue};
+use crate::trace::TraceFilter;
 
 /// One request. In JSON `op` names it: `{"op":"service_add","service":{…}}`.
 ///
@@ -128,6 +129,14 @@ pub enum Request {
     DropList,
     /// → `total`.
     TotalShow,
+    /// Follows packets → `trace`, in parts as they come; ends after so many packets or seconds (at most 3600). There is one
+    /// trace at a time.
+    Trace {
+        #[serde(default)]
+        filter: TraceFilter,
+        packets: u32,
+        seconds: u32,
+    },
 
     /// The tunables of `net/ipv4/vs` → `sysctls`: those named, or all if none is.
     SysctlList {
@@ -237,6 +246,7 @@ impl Request {
             Request::PortList => "port_list",
             Request::DropList => "drop_list",
             Request::TotalShow => "total_show",
+            Request::Trace { .. } => "trace",
             Request::SysctlList { .. } => "sysctl_list",
             Request::SysctlSet { .. } => "sysctl_set",
             Request::SyncShow => "sync_show",

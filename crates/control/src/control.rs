@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use api::{Applied, ConfigText, ConnFilter, Error, ErrorCode, Mac, Reply, Request, ServiceKey, Severity};
+use api::{
+    Applied, ConfigText, ConnFilter, Error, ErrorCode, Mac, Reply, Request, ServiceKey, Severity, TraceFilter,
+};
 use ipvs::Snapshot;
 use parking_lot::Mutex;
 
@@ -32,6 +34,7 @@ use crate::ids::Ids;
 use crate::overlay::{HostAddress, Overlay};
 use crate::server::Handler;
 use crate::sync::Transition;
+use crate::trace;
 use crate::views;
 
 use self::parts::{in_parts, send_list};
@@ -115,6 +118,8 @@ pub struct Control {
     fixed: Fixed,
     pub(crate) dataplane: Arc<dyn Dataplane>,
     config_path: PathBuf,
+    /// Held as long as a trace is on.
+    tracing: Mutex<()>,
     started: Instant,
     version: &'static str,
 }
@@ -129,7 +134,15 @@ impl Control {
     ) -> Control {
         let Prepared { state, fixed } = prepared;
         let (state, config_path) = (Mutex::new(state), config_path.to_owned());
-        Control { state, fixed, dataplane, config_path, started: Instant::now(), version }
+        Control {
+            state,
+            fixed,
+            dataplane,
+            config_path,
+            tracing: Mutex::new(()),
+            started: Instant::now(),
+            version,
+        }
     }
 
     /// Reads the configuration file again and applies what differs; what SIGHUP does.
@@ -328,6 +341,17 @@ impl Control {
         self.dataplane.flush_connections(id).map_err(|e| refused(&e))
     }
 
+    fn trace(
+        &self,
+        what: (TraceFilter, u32, u32),
+        part: &mut dyn FnMut(Reply) -> io::Result<()>,
+    ) -> Result<Reply, Error> {
+        trace::check(what.1, what.2)?;
+        let busy = || Error::new(ErrorCode::Busy, "another trace is on").about("trace");
+        let _one = self.tracing.try_lock().ok_or_else(busy)?;
+        trace::run(&*self.dataplane, || self.state.lock().snapshot.clone(), what, part)
+    }
+
     fn flush_neighbours(&self, interface: Option<String>) -> Result<Applied, Error> {
         let snapshot = self.state.lock().snapshot.clone();
         let iface = interface.map(|name| {
@@ -409,6 +433,7 @@ impl Handler for Control {
             }
             Request::DropList => Reply::Drops(views::drops(&self.dataplane.workers(), self.dataplane.host())),
             Request::SyncShow => Reply::Sync(self.sync_view()),
+            Request::Trace { filter, packets, seconds } => self.trace((filter, packets, seconds), part)?,
             Request::TotalShow => Reply::Total(Box::new(self.total())),
             Request::MarkList => Reply::Marks(self.state.lock().config.marks.clone()),
             Request::SetList { name } => Reply::Sets(views::sets(&self.state.lock().config, name)?),

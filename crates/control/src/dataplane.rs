@@ -11,6 +11,7 @@ use api::{
     SyncView,
 };
 use inet::IfaceId;
+use ipvs::trace::{Buffer, Filter};
 use ipvs::{ServiceId, Snapshot, WorkerShared};
 
 /// The workers and their ports. Calls may block for a second or so and are made from one thread at a time or several.
@@ -42,6 +43,10 @@ pub trait Dataplane: Send + Sync {
 
     /// Drops every connection, or those of one service; how many.
     fn flush_connections(&self, service: Option<ServiceId>) -> Result<u64, DataplaneError>;
+
+    /// Begins a trace of packets that match, at most so many at each worker, goes on with it, or ends it. Returns what
+    /// each worker kept until now.
+    fn trace(&self, of: Option<(Filter, u32)>) -> Result<Vec<Option<Box<Buffer>>>, DataplaneError>;
 
     /// Every worker's neighbours.
     fn neighbours(&self) -> Result<Vec<NeighbourSample>, DataplaneError>;

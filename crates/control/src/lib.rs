@@ -29,6 +29,7 @@ mod overlay;
 pub mod server;
 mod sync;
 pub mod ticker;
+mod trace;
 mod views;
 
 pub use build::{BuildError, limits, service_key};

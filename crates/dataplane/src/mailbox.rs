@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crossbeam::channel::Sender;
 use crossbeam::queue::ArrayQueue;
 use inet::{IfaceId, NeighbourView, News};
+use ipvs::trace;
 use ipvs::{ConnView, Cursor, ServiceId, Snapshot};
 
 /// Requests that a mailbox holds before the control core must wait.
@@ -41,6 +42,8 @@ pub(crate) enum Request {
     Neighbours(Sender<Vec<NeighbourView>>),
     /// Forget what was learned about neighbours, of one interface or all.
     FlushNeighbours(Option<IfaceId>, Sender<()>),
+    /// Go on with another buffer for a trace, or end it; the answer is what was kept until now.
+    Trace(Option<Box<trace::Buffer>>, Sender<Option<Box<trace::Buffer>>>),
     /// Receive nothing more from ports; finish what the host's kernel sent.
     Close(Sender<()>),
     /// Finish what fellow workers handed over.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use dpdk::{Clock, Eal, Link, Port, PortStats};
 use inet::{IfaceId, NeighbourView};
+use ipvs::trace;
 use ipvs::{Cursor, ServiceId, Snapshot, WorkerId, WorkerShared};
 use pipeline::Counters;
 use wire::MacAddr;
@@ -161,6 +162,16 @@ impl Plane {
     /// Makes every worker forget the neighbours that it learned, on one interface or all.
     pub fn flush_neighbours(&self, iface: Option<IfaceId>) -> Result<(), PlaneError> {
         self.ask_all(|answer| Request::FlushNeighbours(iface, answer)).map(drop)
+    }
+
+    /// Begins a trace at every worker, goes on with it, or ends it: a buffer for each of `filter` and so many packets, or
+    /// none. Returns what was kept until now, by worker.
+    pub fn trace(
+        &self,
+        of: Option<(trace::Filter, u32)>,
+    ) -> Result<Vec<Option<Box<trace::Buffer>>>, PlaneError> {
+        let buffer = || of.map(|(filter, packets)| trace::Buffer::new(filter, packets));
+        self.ask_all(|answer| Request::Trace(buffer(), answer))
     }
 
     /// All ports, with what their drivers say now.

@@ -177,6 +177,9 @@ impl Worker {
                 self.pipeline.flush_neighbours(iface);
                 let _ = answer.send(());
             }
+            Request::Trace(buffer, answer) => {
+                let _ = answer.send(self.pipeline.trace(buffer));
+            }
             Request::Close(answer) => {
                 self.open = false;
                 while self.host_sent(now_ms, &mut Burst::new()) > 0 {}

@@ -11,6 +11,7 @@ use crate::defence::{Defences, Search};
 use crate::engine::calls::Calls;
 use crate::side::SideTable;
 use crate::sync::SyncMemory;
+use crate::trace::Tracer;
 use crate::{DestId, Limits, Rng, Schedulers, ServiceTable, Snapshot, WorkerId, WorkerShared};
 
 /// Tunnel destinations whose path MTU a worker remembers.
@@ -48,6 +49,8 @@ pub(crate) struct Core {
     ip_id: u16,
     /// A search for connections whose destination is gone, if one is on.
     pub(crate) sweep: Option<Cursor>,
+    /// What an operator sees of packets.
+    pub(crate) tracer: Tracer,
     /// What is done against floods.
     pub(crate) defences: Defences,
     /// The search for connections to drop that goes with it.
@@ -113,6 +116,7 @@ impl Director {
             capacity,
             sweep: None,
             defences: Defences::default(),
+            tracer: Tracer::default(),
             search: Search::default(),
         };
         Ok(Self { snapshot, core })
@@ -131,6 +135,11 @@ impl Director {
     /// The configuration in force.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
+    }
+
+    /// What follows packets, for those who move them.
+    pub fn tracer(&mut self) -> &mut Tracer {
+        &mut self.core.tracer
     }
 
     /// Connections in the tables.

@@ -23,18 +23,10 @@ use wire::{Family, Fragment, PacketBuf, PacketInfo, protocol};
 
 use crate::connection::FlowKey;
 use crate::director::{Core, Director};
+use crate::trace::Step;
 use crate::{Protocol, Snapshot, Verdict};
 
-/// The hook that a packet is at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hook {
-    /// Addressed to this host.
-    LocalIn,
-    /// Passing through.
-    Forward,
-    /// Sent by the host, or an ICMP error made here.
-    LocalOut,
-}
+pub(crate) use crate::trace::Hook;
 
 /// What a packet's steps go by.
 pub(crate) struct Context<'a> {
@@ -131,6 +123,7 @@ impl Director {
     }
 
     fn at<B: PacketBuf>(&mut self, now_ms: u64, hook: Hook, packet: &mut B, info: &PacketInfo) -> Verdict {
+        self.core.tracer.step(Step::At(hook));
         if self.snapshot.services.is_empty() {
             return Verdict::Accept;
         }

@@ -24,6 +24,7 @@ use crate::connection::{Connection, FlowKey};
 use crate::director::Core;
 use crate::hooks::{Context, Hook};
 use crate::sync::{configured_dest, unknown_dest};
+use crate::trace::Step;
 use crate::xmit::{IPV6_MIN_MTU, Outward, translate, tunnel_overhead};
 use crate::{Dest, Method, Protocol, Snapshot, Tunnel, Verdict};
 
@@ -52,6 +53,7 @@ impl Core {
                 Err(refused) => return Some(refused),
             },
         };
+        self.tracer.step(Step::Connection { direction: Direction::Original, dest: conn.dest });
         let info = &past_hop(context, packet, info);
         if !conn.method.translates() {
             self.count_in(context.snapshot, conn.dest, info.ip_len() as u64);
@@ -101,6 +103,7 @@ impl Core {
         let Some(conn) = self.quoted_connection::<K>(packet.bytes(), &quoted, Direction::Reply) else {
             return self.overhear_error::<K>(context, packet.bytes(), info, &quoted);
         };
+        self.tracer.step(Step::Connection { direction: Direction::Reply, dest: conn.dest });
         if !checksum_ok(packet.bytes(), info) {
             return Some(Verdict::Drop(DropReason::IcmpBadChecksum));
         }

@@ -15,6 +15,7 @@ use crate::protocol::sctp::SctpState;
 use crate::protocol::tcp::TcpState;
 use crate::protocol::{self, Ports, Protocol};
 use crate::sync::configured_dest;
+use crate::trace::Step;
 use crate::{ConnFlags, Dest, Method, Settings, Verdict};
 
 /// How long another worker's replies are handed on without one: as long as an idle TCP connection lives.
@@ -30,6 +31,7 @@ impl Core {
         id: ConnId,
     ) -> Verdict {
         let Some(conn) = K::table(&self.tables).get(id).copied() else { return Verdict::Accept };
+        self.tracer.step(Step::Connection { direction: Direction::Original, dest: conn.dest });
         if let Some(worker) = conn.dest.redirected() {
             let until_ms = context.now_ms.saturating_add(REDIRECT_MS);
             K::table_mut(&mut self.tables).set_expiry(id, until_ms);
@@ -111,6 +113,7 @@ impl Core {
             conn.flags = conn.flags.with(ConnFlags::INACTIVE, !protocol.is_active(conn.state));
         }
         let conn = *conn;
+        self.tracer.step(Step::State { protocol, from: before, to: conn.state });
         let timeout_ms = protocol.timeout_ms(conn.state, &context.snapshot.timeouts);
         table.set_expiry(id, context.now_ms.saturating_add(timeout_ms));
         if conn.is_active() != was_active

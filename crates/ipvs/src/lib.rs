@@ -40,6 +40,7 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 pub mod timeouts;
+pub mod trace;
 pub mod verdict;
 mod xmit;
 

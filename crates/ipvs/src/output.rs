@@ -11,6 +11,7 @@ use wire::{PacketBuf, PacketInfo, rewrite, sctp, tcp};
 use crate::connection::FlowKey;
 use crate::director::Core;
 use crate::hooks::{Context, Hook};
+use crate::trace::Step;
 use crate::xmit::{Outward, translate};
 use crate::{ConnFlags, Method, Protocol, Snapshot, Verdict};
 
@@ -93,6 +94,7 @@ impl Core {
         id: ConnId,
     ) -> Verdict {
         let Some(conn) = K::table(&self.tables).get(id).copied() else { return Verdict::Accept };
+        self.tracer.step(Step::Connection { direction: Direction::Reply, dest: conn.dest });
         let to_client = conn.translated(Direction::Reply);
         // What is addressed to the client has its way: masqueraded replies that pass through, and what the host sends.
         let mut verdict = Verdict::Stop;

@@ -12,6 +12,7 @@ use crate::director::Core;
 use crate::hooks::Context;
 use crate::protocol::{NEW_TIMEOUT_MS, Protocol};
 use crate::side::Side;
+use crate::trace::Step;
 use crate::xmit::is_local;
 use crate::{ConnFlags, Dest, DestId, Method, Service, ServiceKey, Verdict, pool, scheduler, steering};
 
@@ -197,6 +198,7 @@ impl Core {
         side: Option<Side>,
     ) -> Result<ConnId, DropReason> {
         let Opening { info, key, .. } = *opening;
+        self.tracer.step(Step::Scheduled { service: service.id, dest: Some(dest.id) });
         let reply = self.reply_key(context, opening, service, (dest, port))?;
         let conn = one_packet(Connection::new(*key, reply, dest.id, dest.method), service, info);
         let side = side.or_else(|| (info.mark != 0).then(Side::default));
@@ -307,6 +309,7 @@ impl Core {
         if service.key.port() == FTP && key.dport() != FTP {
             return Verdict::Accept;
         }
+        self.tracer.step(Step::Scheduled { service: service.id, dest: None });
         let reason = self.why_none(service);
         self.answer(context, packet, info, IcmpError::PortUnreachable, reason, None)
     }

@@ -28,6 +28,7 @@ use inet::{
     Reassembly, ReassemblyLimits, fragment,
 };
 use ipvs::sync::Record;
+use ipvs::trace::{Buffer, Headers, Origin, Step};
 use ipvs::{Cursor, Director, ServiceId, Snapshot, Verdict, WorkerId};
 use wire::parse::{Parsed, parse};
 use wire::{PacketBuf, PacketInfo, ether, ndp, rewrite, vlan};
@@ -105,6 +106,10 @@ impl<B: PacketBuf> Pipeline<B> {
             Err(error) => return self.counters.discard(error.into()),
         };
         let info = self.marked(iface, packet.bytes(), &info);
+        if why != Steered::Fragment {
+            self.director.tracer().came(Origin::Worker, iface, packet.bytes(), &info);
+        }
+        self.trace_mark(info.mark);
         match why {
             Steered::Flow => self.ip(now_ms, iface, packet, &info, None, out),
             Steered::FromHost => self.local_out(now_ms, iface, packet, &info, out),
@@ -150,8 +155,11 @@ impl<B: PacketBuf> Pipeline<B> {
         out: &mut impl Ports<B>,
     ) {
         let info = &self.marked(iface, packet.bytes(), info);
+        self.director.tracer().came(Origin::Link, iface, packet.bytes(), info);
+        self.trace_mark(info.mark);
         match ipvs::owner(self.director.snapshot(), packet.bytes(), info) {
             Some(owner) if owner != self.worker => {
+                self.trace_steered(owner);
                 let why = cuts.map_or(Steered::Flow, |cuts| Steered::Gathered(*cuts));
                 out.steer(owner, iface, why, packet);
             }
@@ -182,7 +190,7 @@ impl<B: PacketBuf> Pipeline<B> {
             return self.punt(iface, packet, out);
         }
         if let Some(reason) = martian::fault(net, packet.bytes(), info) {
-            return self.counters.discard(reason);
+            return self.settle(now_ms, Verdict::Drop(reason), iface, packet, None, out);
         }
         let options = match options::arrive(net, now_ms, &mut packet, info) {
             Ok(options) => options,
@@ -306,6 +314,7 @@ impl<B: PacketBuf> Pipeline<B> {
         recut: Option<Recut<'_>>,
         out: &mut impl Ports<B>,
     ) {
+        self.trace_end(verdict, packet.bytes());
         let net = &self.director.snapshot().net;
         match (verdict, recut) {
             (Verdict::Tx(hop), Some(recut)) if recut.forbidden(packet.bytes(), hop.mtu) => {
@@ -333,6 +342,35 @@ impl<B: PacketBuf> Pipeline<B> {
                 self.link.cut_for_host(net, iface, packet, recut, out)
             }
         }
+    }
+
+    /// The mark that rules gave a packet, if they gave it one.
+    fn trace_mark(&mut self, mark: u32) {
+        if mark != 0 {
+            self.director.tracer().step(Step::Marked(mark));
+        }
+    }
+
+    /// The steps of a packet that goes to another worker.
+    fn trace_steered(&mut self, owner: WorkerId) {
+        let tracer = self.director.tracer();
+        tracer.step(Step::Steered(owner));
+        tracer.ends();
+    }
+
+    /// The last steps of a packet at this worker.
+    fn trace_end(&mut self, verdict: Verdict, frame: &[u8]) {
+        let tracer = self.director.tracer();
+        if !tracer.is_on() {
+            return;
+        }
+        tracer.step(Step::Decided(verdict));
+        if let Verdict::Tx(hop) = verdict
+            && let Ok(Parsed::Ip(info)) = parse(frame)
+        {
+            tracer.step(Step::Leaves { hop, headers: Headers::of(frame, &info) });
+        }
+        tracer.ends();
     }
 
     fn arp(&mut self, now_ms: u64, iface: IfaceId, mut packet: B, out: &mut impl Ports<B>) {
@@ -467,6 +505,11 @@ impl<B: PacketBuf> Pipeline<B> {
     pub fn import(&mut self, now_ms: u64, record: &Record) {
         let imported = self.director.import(now_ms, record);
         self.counters.count_import(imported);
+    }
+
+    /// Goes on with another buffer for a trace, or ends it; what was kept until now.
+    pub fn trace(&mut self, buffer: Option<Box<Buffer>>) -> Option<Box<Buffer>> {
+        self.director.tracer().swap(buffer)
     }
 
     /// The director, to look at.

@@ -8,6 +8,7 @@ mod service;
 mod sync;
 mod sysctl;
 mod timeout;
+mod trace;
 mod words;
 
 use std::path::PathBuf;
@@ -76,6 +77,8 @@ pub enum Noun {
     Conn(observe::ConnVerb),
     /// Counters: of services, workers, ports, drops, and all together.
     Stats(observe::StatsArgs),
+    /// Follow packets through hooks, scheduling and forwarding.
+    Trace(trace::TraceArgs),
     /// Worker threads.
     #[command(subcommand, arg_required_else_help = true)]
     Worker(observe::WorkerVerb),
@@ -162,6 +165,7 @@ impl Noun {
             Noun::Neigh(verb) => verb.action(),
             Noun::Conn(verb) => verb.action(),
             Noun::Stats(args) => args.action(),
+            Noun::Trace(args) => args.action(),
             Noun::Worker(verb) => verb.action(),
             Noun::Port(verb) => verb.action(),
             Noun::Sync(verb) => verb.action(),

@@ -25,6 +25,7 @@ pub fn run(cli: Cli, out: &mut impl Write) -> Result<(), Failure> {
     };
     match request {
         Request::ConnList { .. } => list_connections(&cli.socket, request, cli.json, out),
+        Request::Trace { .. } => trace(&cli.socket, request, cli.json, out),
         _ => ask(&cli.socket, request, view, cli.json, out),
     }
 }
@@ -83,6 +84,34 @@ fn refused(failure: Failure, json: bool, out: &mut impl Write) -> Result<(), Fai
 fn print_json(value: &impl serde::Serialize, out: &mut impl Write) -> Result<(), Failure> {
     serde_json::to_writer(&mut *out, value).map_err(|e| Failure::Output(e.into()))?;
     out.write_all(b"\n").map_err(Failure::Output)
+}
+
+/// Shows packets as they come; in JSON one document a line for each packet.
+fn trace(socket: &Path, request: Request, json: bool, out: &mut impl Write) -> Result<(), Failure> {
+    let mut client = Client::connect(socket).map_err(|e| Failure::of_client(e, None))?;
+    let mut written = Ok(());
+    let answer = client.call_parts(request, |part| {
+        let Reply::Trace(view) = &part else { return };
+        let lines = match json {
+            true => view
+                .packets
+                .iter()
+                .map(|packet| serde_json::json!({ "packet": packet }).to_string() + "\n")
+                .collect(),
+            false => show::text(&part, View::Usual),
+        };
+        if written.is_ok() {
+            written = out.write_all(lines.as_bytes()).and_then(|()| out.flush());
+        }
+        if written.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
+            // Nobody reads on; the daemon ends the trace when it notices.
+            std::process::exit(0);
+        }
+    });
+    match answer {
+        Err(error) => refused(Failure::of_client(error, None), json, out),
+        Ok(()) => written.map_err(Failure::Output),
+    }
 }
 
 /// Shows connections as they come: there may be more than fit in memory.

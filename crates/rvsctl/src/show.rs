@@ -10,6 +10,7 @@ mod network;
 mod services;
 mod sync;
 mod sysctls;
+mod trace;
 
 use api::{Applied, ChangeKind, Reply};
 
@@ -75,6 +76,7 @@ pub fn text(reply: &Reply, view: View) -> String {
         (Reply::Drops(all), _) => counters::drops(all),
         (Reply::Total(total), _) => counters::total(total),
         (Reply::Sync(sync), View::Counters | View::NonZero) => sync::counters(sync),
+        (Reply::Trace(view), _) => trace::part(view),
         (Reply::Sync(sync), _) => sync::daemons(sync),
         (Reply::Sysctls(all), View::Values) => sysctls::values(all),
         (Reply::Sysctls(all), _) => sysctls::list(all),

@@ -12,6 +12,7 @@ use api::{
 use control::{Dataplane, DataplaneError, NeighbourSample, PortSample, SyncTuning, WorkerSample};
 use dataplane::{Plane, PlaneError, PortState, SyncRings};
 use inet::{DropReason, IfaceId, NeighState};
+use ipvs::trace::{Buffer, Filter};
 use ipvs::{ConnFlags as Flag, Cursor, ServiceId, Snapshot, WorkerId, WorkerShared};
 use parking_lot::{Mutex, RwLock};
 use pipeline::Counters;
@@ -163,6 +164,10 @@ impl Dataplane for WorkerPlane {
     fn flush_connections(&self, service: Option<ServiceId>) -> Result<u64, DataplaneError> {
         let flushed = self.plane.read().flush_connections(service).map_err(|error| refused(&error))?;
         Ok(flushed as u64)
+    }
+
+    fn trace(&self, of: Option<(Filter, u32)>) -> Result<Vec<Option<Box<Buffer>>>, DataplaneError> {
+        self.plane.read().trace(of).map_err(|error| refused(&error))
     }
 
     fn neighbours(&self) -> Result<Vec<NeighbourSample>, DataplaneError> {

@@ -5,6 +5,7 @@ use api::{
     ChangeKind, ConnView, DestEdit, PacketCounters, ServiceEdit, SyncDaemonView, SyncRole, SyncSpec, SyncView,
 };
 use inet::IfaceId;
+use ipvs::trace::{Buffer, Filter, Hook, Origin, Step, Tracer};
 use ipvs::{DestId, ServiceId, WorkerShared};
 
 use super::*;
@@ -21,6 +22,7 @@ struct Fake {
     stuck_until: AtomicU64,
     connections: Mutex<Vec<ConnView>>,
     daemons: Mutex<Vec<SyncDaemonView>>,
+    tracers: Mutex<[Tracer; 2]>,
 }
 
 impl Fake {
@@ -69,6 +71,24 @@ impl Dataplane for Fake {
     fn flush_connections(&self, service: Option<ServiceId>) -> Result<u64, DataplaneError> {
         Ok(if service.is_some() { 1 } else { 2 })
     }
+    /// The second worker sees one packet between two collections.
+    fn trace(&self, of: Option<(Filter, u32)>) -> Result<Vec<Option<Box<Buffer>>>, DataplaneError> {
+        let mut tracers = self.tracers.lock();
+        let frame = wire::testing::Frame::new([198, 51, 100, 7].into(), [192, 0, 2, 100].into());
+        let frame = frame.tcp(4000, 80, 2).build();
+        tracers[1].came(Origin::Worker, IfaceId(0), &frame, &wire::testing::info(&frame));
+        for step in [
+            Step::At(Hook::LocalIn),
+            Step::Scheduled { service: ServiceId(0), dest: Some(DestId(0)) },
+            Step::State { protocol: ipvs::Protocol::Tcp, from: ipvs::State(0), to: ipvs::State(3) },
+            Step::Decided(ipvs::Verdict::Drop(inet::DropReason::NoRoute)),
+        ] {
+            tracers[1].step(step);
+        }
+        tracers[1].ends();
+        let buffer = || of.map(|(filter, packets)| Buffer::new(filter, packets));
+        Ok(tracers.iter_mut().map(|tracer| tracer.swap(buffer())).collect())
+    }
     fn neighbours(&self) -> Result<Vec<NeighbourSample>, DataplaneError> {
         let state = api::NeighbourState::Stale;
         let address = "10.0.2.9".parse().unwrap();
@@ -110,6 +130,7 @@ fn start_with(config: Config) -> (Control, Arc<Fake>) {
         Arc::new(WorkerShared::new(&prepared.limits())),
     ];
     let fake = Arc::new(Fake {
+        tracers: Mutex::default(),
         shared,
         published: Mutex::new(vec![prepared.snapshot()]),
         stuck_until: AtomicU64::new(0),
@@ -536,6 +557,42 @@ fn a_full_table_says_so_and_a_service_id_waits_for_its_destinations() {
     );
     fake.shared[0].dest(id).unwrap().unbind(false);
     assert_eq!(applied(&control, other), ["+ service tcp 192.0.2.100:81"]);
+}
+
+#[test]
+fn packets_are_followed_in_words_until_there_are_enough() {
+    let (control, _) = start();
+    let ask_for = |what: &str| ask(&control, &format!(r#"{{"op":"trace",{what}}}"#));
+    let mut parts = Vec::new();
+    let request =
+        serde_json::from_str(r#"{"op":"trace","packets":2,"seconds":60,"filter":{"port":80}}"#).unwrap();
+    let last = control.handle(request, &mut |part| {
+        parts.push(part);
+        Ok(())
+    });
+    let mut all = Reply::Trace(api::TraceView::default());
+    parts.into_iter().chain([last.unwrap()]).for_each(|part| all.append(part).unwrap());
+    let Reply::Trace(view) = all else { panic!("no trace") };
+    assert_eq!((view.packets.len(), view.lost), (2, 0));
+    let lines: Vec<String> =
+        view.packets[0].steps.iter().map(|step| format!("{}: {}", step.stage, step.text)).collect();
+    assert_eq!(view.packets[0].worker, 1);
+    assert_eq!(
+        lines,
+        [
+            "came: by wan, from another worker: tcp 198.51.100.7:4000 > 192.0.2.100:80 [S], 40 bytes, ttl 64",
+            "LOCAL_IN: ",
+            "scheduled: tcp 192.0.2.100:80 gives 10.0.2.11:80",
+            "state: TCP NONE → SYN_RECV",
+            "verdict: dropped: no_route",
+        ]
+    );
+    for what in [r#""packets":0,"seconds":1"#, r#""packets":1,"seconds":0"#, r#""packets":1,"seconds":3601"#]
+    {
+        assert_eq!(ask_for(what).unwrap_err().code, ErrorCode::Invalid, "{what}");
+    }
+    let _on = control.tracing.lock();
+    assert_eq!(ask_for(r#""packets":1,"seconds":1"#).unwrap_err().code, ErrorCode::Busy);
 }
 
 #[test]

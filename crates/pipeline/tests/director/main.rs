@@ -5,6 +5,7 @@ mod fullnat;
 
 mod limits;
 mod robust;
+mod trace;
 mod translate;
 mod tunnel;
 

@@ -243,6 +243,16 @@ fn what_is_observed() {
         ("stats services", r#"{"op":"service_list"}"#.into(), View::Counters),
         ("stats services --rate", r#"{"op":"service_list"}"#.into(), View::Rates),
         ("stats workers", r#"{"op":"worker_list"}"#.into(), View::Counters),
+        (
+            "trace --host 198.51.100.7 --port 80 --proto tcp -n 5 -s 9",
+            r#"{"op":"trace","filter":{"protocol":6,"host":"198.51.100.7/32","port":80},"packets":5,"seconds":9}"#.into(),
+            View::Usual,
+        ),
+        (
+            "trace --host 2001:db8::/32 --proto 89",
+            r#"{"op":"trace","filter":{"protocol":89,"host":"2001:db8::/32"},"packets":20,"seconds":30}"#.into(),
+            View::Usual,
+        ),
         ("stats ports", r#"{"op":"port_list"}"#.into(), View::Counters),
         ("stats drops", r#"{"op":"drop_list"}"#.into(), View::NonZero),
         ("stats drops --all", r#"{"op":"drop_list"}"#.into(), View::Usual),

@@ -290,6 +290,30 @@ Packets  Reason                 What it means
 }
 
 #[test]
+fn packets_are_shown_step_by_step() {
+    let json = concat!(
+        r#"{"trace":{"packets":[{"worker":0,"steps":["#,
+        r#"{"stage":"came","text":"by wan: tcp 198.51.100.7:40000 > 192.0.2.100:80 [S], 60 bytes, ttl 63"},"#,
+        r#"{"stage":"LOCAL_IN","text":""},"#,
+        r#"{"stage":"scheduled","text":"tcp 192.0.2.100:80 gives 10.0.2.12:80"},"#,
+        r#"{"stage":"state","text":"TCP NONE → SYN_RECV"},{"stage":"verdict","text":"sent"},"#,
+        r#"{"stage":"leaves","text":"by lan, to 10.0.2.12: tcp 198.51.100.7:40000 > 10.0.2.12:80 [S], 60 bytes, ttl 62"}]}],"lost":0}}"#
+    );
+    let want = "\
+worker 0
+  came        by wan: tcp 198.51.100.7:40000 > 192.0.2.100:80 [S], 60 bytes, ttl 63
+  LOCAL_IN
+  scheduled   tcp 192.0.2.100:80 gives 10.0.2.12:80
+  state       TCP NONE → SYN_RECV
+  verdict     sent
+  leaves      by lan, to 10.0.2.12: tcp 198.51.100.7:40000 > 10.0.2.12:80 [S], 60 bytes, ttl 62
+";
+    check(json, View::Usual, want);
+    let lost = Reply::Trace(api::TraceView { packets: Vec::new(), lost: 3 });
+    assert_eq!(text(&lost, View::Usual), "3 more came too fast to be shown\n");
+}
+
+#[test]
 fn rates() {
     let want = "\
 Prot  Service              Connections/s  Packets in/s  Packets out/s  Bytes in/s  Bytes out/s
