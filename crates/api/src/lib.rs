@@ -12,6 +12,7 @@
 mod client;
 pub mod codec;
 mod error;
+mod gauges;
 mod names;
 mod reply;
 mod request;
@@ -22,6 +23,7 @@ mod trace;
 
 pub use client::{Client, ClientError};
 pub use error::{Diagnostic, Error, ErrorCode, Severity};
+pub use gauges::{Defence, Rates};
 pub use names::{
     AddrRange, Cidr, ConnMethod, ConnProtocol, DestKey, Engine, Family, Helper, Mac, Method, Netmask,
     ParseError, PortMatch, PortRange, Protocol, RouteTarget, Scheduler, SchedulerFlag, ServiceKey,
@@ -29,9 +31,9 @@ pub use names::{
 };
 pub use reply::{
     AddressOrigin, AddressRole, AddressView, Applied, Change, ChangeKind, ConfigText, ConnCount, ConnFlags,
-    ConnView, Defence, DestView, DropView, HostCounters, LinkState, NeighbourState, NeighbourView,
-    PacketCounters, PoolView, PortView, Rates, Reply, RouteOrigin, RouteView, ServiceView, SysctlView,
-    TimeoutView, TotalView, Traffic, WorkerView,
+    ConnView, DestView, DropView, HostCounters, LinkState, NeighbourState, NeighbourView, PacketCounters,
+    PoolView, PortView, Reply, RouteOrigin, RouteView, ServiceView, SysctlView, TimeoutView, TotalView,
+    Traffic, WorkerView,
 };
 pub use request::{ConnFilter, Request, SysctlSetting, TimeoutSetting};
 pub use spec::{

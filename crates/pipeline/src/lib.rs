@@ -11,9 +11,11 @@ mod host;
 mod link;
 mod mark;
 mod martian;
+mod neighbour;
 mod options;
 mod pipeline;
 mod ports;
+mod trace;
 
 pub use counters::{Counter, Counters};
 pub use pipeline::{Pipeline, PipelineLimits};

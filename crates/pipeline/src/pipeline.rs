@@ -19,7 +19,7 @@
 
 use std::sync::Arc;
 
-use inet::arp_nd::{self, Action, Received};
+use inet::arp_nd;
 use inet::icmp::{self, IcmpError};
 use inet::options::Filled;
 use inet::reassembly::{Cuts, Sizes};
@@ -28,7 +28,7 @@ use inet::{
     Reassembly, ReassemblyLimits, fragment,
 };
 use ipvs::sync::Record;
-use ipvs::trace::{Buffer, Headers, Origin, Step};
+use ipvs::trace::Origin;
 use ipvs::{Cursor, Director, ServiceId, Snapshot, Verdict, WorkerId};
 use wire::parse::{Parsed, parse};
 use wire::{PacketBuf, PacketInfo, ether, ndp, rewrite, vlan};
@@ -344,72 +344,6 @@ impl<B: PacketBuf> Pipeline<B> {
         }
     }
 
-    /// The mark that rules gave a packet, if they gave it one.
-    fn trace_mark(&mut self, mark: u32) {
-        if mark != 0 {
-            self.director.tracer().step(Step::Marked(mark));
-        }
-    }
-
-    /// The steps of a packet that goes to another worker.
-    fn trace_steered(&mut self, owner: WorkerId) {
-        let tracer = self.director.tracer();
-        tracer.step(Step::Steered(owner));
-        tracer.ends();
-    }
-
-    /// The last steps of a packet at this worker.
-    fn trace_end(&mut self, verdict: Verdict, frame: &[u8]) {
-        let tracer = self.director.tracer();
-        if !tracer.is_on() {
-            return;
-        }
-        tracer.step(Step::Decided(verdict));
-        if let Verdict::Tx(hop) = verdict
-            && let Ok(Parsed::Ip(info)) = parse(frame)
-        {
-            tracer.step(Step::Leaves { hop, headers: Headers::of(frame, &info) });
-        }
-        tracer.ends();
-    }
-
-    fn arp(&mut self, now_ms: u64, iface: IfaceId, mut packet: B, out: &mut impl Ports<B>) {
-        let net = &self.director.snapshot().net;
-        let received = arp_nd::receive_arp(net, &mut self.link.neighbours, now_ms, iface, &mut packet);
-        self.neighbour_message(now_ms, iface, received, packet, out);
-    }
-
-    fn nd(&mut self, now_ms: u64, iface: IfaceId, mut packet: B, info: &PacketInfo, out: &mut impl Ports<B>) {
-        let net = &self.director.snapshot().net;
-        let received = arp_nd::receive_nd(net, &mut self.link.neighbours, now_ms, iface, &mut packet, info);
-        self.neighbour_message(now_ms, iface, received, packet, out);
-    }
-
-    /// What an ARP or ND message led to: an answer, a copy for the host, news for the others, packets that waited.
-    fn neighbour_message(
-        &mut self,
-        now_ms: u64,
-        iface: IfaceId,
-        received: Received,
-        packet: B,
-        out: &mut impl Ports<B>,
-    ) {
-        let net = &self.director.snapshot().net;
-        match received.action {
-            Action::Reply => self.link.transmit(net, iface, packet, out),
-            Action::Consume if received.copy_to_host && out.has_host(net.iface(iface).port) => {
-                self.punt(iface, packet, out)
-            }
-            Action::Consume => self.counters.consumed.add(1),
-            Action::Drop(reason) => self.counters.discard(reason),
-        }
-        if let Some(learned) = received.learned {
-            out.broadcast(News::Neighbour(learned));
-            let net = &self.director.snapshot().net;
-            self.link.release(now_ms, net, learned.iface, learned.addr, out);
-        }
-    }
-
     /// What another worker learned.
     pub fn learn(&mut self, now_ms: u64, news: News, out: &mut impl Ports<B>) {
         let learned = match news {
@@ -505,11 +439,6 @@ impl<B: PacketBuf> Pipeline<B> {
     pub fn import(&mut self, now_ms: u64, record: &Record) {
         let imported = self.director.import(now_ms, record);
         self.counters.count_import(imported);
-    }
-
-    /// Goes on with another buffer for a trace, or ends it; what was kept until now.
-    pub fn trace(&mut self, buffer: Option<Box<Buffer>>) -> Option<Box<Buffer>> {
-        self.director.tracer().swap(buffer)
     }
 
     /// The director, to look at.
