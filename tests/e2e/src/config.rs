@@ -7,7 +7,7 @@ use lab::address::{self, Family, Method};
 use lab::topology::{LAN, WAN, Wiring};
 
 /// Memory for DPDK.
-pub const MEMORY_MIB: u64 = 512;
+pub const MEMORY_MIB: u64 = 768;
 
 /// One `[[port]]`.
 #[derive(Debug, Clone)]
