@@ -169,8 +169,11 @@ impl ServiceTable {
                 continue;
             }
             let dest_port = if dest.port == 0 { service.key.port() } else { dest.port };
-            // A mark is put on any protocol.
+            // A mark is put on any protocol, and says nothing of a port.
             let one = service.key.protocol();
+            if one.is_none() && dest_port == 0 {
+                continue;
+            }
             for protocol in
                 Protocol::ALL.into_iter().filter(|protocol| one.is_none_or(|one| one == *protocol))
             {

@@ -19,6 +19,8 @@ pub enum Command {
     FtpPorts(Vec<u16>),
     /// `ip link set dev SIDE mtu MTU`.
     Mtu { side: char, mtu: u16 },
+    /// `iptables -t mangle -A PREROUTING ... -j MARK`.
+    Mark(MarkWords),
     /// `sysctl -w net.ipv4.vs.NAME=VALUE`.
     Setting { name: String, value: String },
     /// `ipvsadm -C`.
@@ -121,6 +123,21 @@ pub struct DestWords {
     pub tunnel: Tunnel,
 }
 
+/// A rule that marks packets, as iptables' words describe it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MarkWords {
+    pub v6: bool,
+    /// A link's name.
+    pub iface: Option<char>,
+    pub protocol: Option<u8>,
+    pub src: Option<(IpAddr, u8)>,
+    pub dst: Option<(IpAddr, u8)>,
+    /// First and last.
+    pub sports: Option<(u16, u16)>,
+    pub dports: Option<(u16, u16)>,
+    pub mark: u32,
+}
+
 /// Reads a line: commands separated by `;`.
 pub fn parse(line: &str) -> Vec<Command> {
     if let Some(filter) = line.strip_prefix("sort /proc/net/ip_vs_conn_sync | grep -i \" ") {
@@ -159,13 +176,71 @@ fn one(words: &[&str]) -> Command {
             addr.map_or(Command::Needs(Feature::Sync), Command::LinkLocal)
         }
         ["sort" | "cat", "/proc/net/ip_vs_conn_sync"] => Command::Show(Listing::Origins(None)),
-        ["ip" | "iptables" | "ip6tables", ..] => Command::Needs(Feature::Fwmark),
+        // What makes marked packets local in Linux; in rvs their service does.
+        ["ip", .., "route", "add", "local", _, "dev", "lo"]
+        | ["ip", .., "route", "add", "local", "default", "dev", "lo", "table", _]
+        | ["ip", .., "rule", "add", "fwmark", _, "table", _] => Command::Nothing,
+        ["ip", ..] => Command::Needs(Feature::Fwmark),
+        [name @ ("iptables" | "ip6tables"), ref rest @ ..] => {
+            mark_rule(name == "ip6tables", rest).map_or(Command::Needs(Feature::Fwmark), Command::Mark)
+        }
         ["cat", "/proc/net/ip_vs"] => Command::Show(Listing::Proc),
         ["cat", "/proc/net/ip_vs_stats"] => Command::Show(Listing::Totals),
         // By processor of the recording machine.
         ["cat", "/proc/net/ip_vs_stats_percpu"] => Command::Nothing,
         ["ipvsadm", ref words @ ..] => ipvsadm(words).unwrap_or(Command::Needs(Feature::Ipvsadm)),
         _ => Command::Needs(Feature::Ipvsadm),
+    }
+}
+
+/// A rule that appends to PREROUTING of the mangle table and sets a mark.
+fn mark_rule(v6: bool, words: &[&str]) -> Option<MarkWords> {
+    let mut words = words.iter().copied().filter(|word| *word != "-w");
+    let mut rule = MarkWords { v6, ..MarkWords::default() };
+    while let Some(name) = words.next() {
+        let said = words.next()?;
+        match name {
+            "-t" if said == "mangle" => {}
+            "-A" if said == "PREROUTING" => {}
+            "-j" if said == "MARK" => {}
+            "-m" if matches!(said, "tcp" | "udp" | "sctp") => {}
+            "-i" => rule.iface = said.chars().next(),
+            "-p" => {
+                rule.protocol = Some(match said {
+                    "tcp" => 6,
+                    "udp" => 17,
+                    "sctp" => 132,
+                    "icmp" => 1,
+                    number => number.parse().ok()?,
+                });
+            }
+            "-s" => rule.src = Some(prefix(said)?),
+            "-d" => rule.dst = Some(prefix(said)?),
+            "--sport" => rule.sports = Some(ports(said)?),
+            "--dport" => rule.dports = Some(ports(said)?),
+            "--set-mark" => rule.mark = number(said)?,
+            _ => return None,
+        }
+    }
+    (rule.mark != 0).then_some(rule)
+}
+
+fn prefix(text: &str) -> Option<(IpAddr, u8)> {
+    let (addr, len) = text.split_once('/').map_or((text, None), |(addr, len)| (addr, Some(len)));
+    let addr: IpAddr = addr.parse().ok()?;
+    let whole = if addr.is_ipv4() { 32 } else { 128 };
+    Some((addr, len.map_or(Some(whole), |len| len.parse().ok())?))
+}
+
+fn ports(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once(':').unwrap_or((text, text));
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
+
+fn number(text: &str) -> Option<u32> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
     }
 }
 
@@ -336,6 +411,26 @@ mod tests {
             (
                 "sysctl -qw net.ipv4.vs.sloppy_tcp=1",
                 vec![Command::Setting { name: "sloppy_tcp".into(), value: "1".into() }],
+            ),
+            (
+                "iptables -w -t mangle -A PREROUTING -i c -p tcp -d 10.0.2.0/24 --dport 80:89 -j MARK --set-mark 0x10; \
+                 ip rule add fwmark 16 table 100; ip -6 route add local 2001:db8::/64 dev lo",
+                vec![
+                    Command::Mark(MarkWords {
+                        iface: Some('c'),
+                        protocol: Some(6),
+                        dst: Some(("10.0.2.0".parse().expect("an address"), 24)),
+                        dports: Some((80, 89)),
+                        mark: 0x10,
+                        ..MarkWords::default()
+                    }),
+                    Command::Nothing,
+                    Command::Nothing,
+                ],
+            ),
+            (
+                "iptables -w -t mangle -A PREROUTING -j MARK --set-mark 1/1",
+                vec![Command::Needs(Feature::Fwmark)],
             ),
             ("ip link set dev s mtu 1400", vec![Command::Mtu { side: 's', mtu: 1400 }]),
             (

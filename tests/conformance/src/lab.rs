@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use inet::{DropReason, IfaceId, NeighLimits, News, PortIndex, ReassemblyLimits};
+use ipvs::marks::{MarkRule, Marks};
 use ipvs::pool::Pools;
 use ipvs::sync::Record;
 use ipvs::{
@@ -70,6 +71,8 @@ pub struct Lab {
     zeroed: HashMap<listing::Counted, TrafficStats>,
     timeouts: Timeouts,
     mtu: [u16; SIDES.len()],
+    /// Rules that mark packets.
+    marks: Vec<MarkRule>,
     generation: u64,
     daemons: synchronisation::Daemons,
 }
@@ -116,6 +119,7 @@ impl Lab {
             zeroed: HashMap::new(),
             timeouts,
             mtu,
+            marks: Vec::new(),
             generation: 0,
             daemons: synchronisation::Daemons::default(),
         }
@@ -197,7 +201,8 @@ impl Lab {
         self.generation += 1;
         let served = |service: &Service| Service { helpers: self.helpers, ..service.clone() };
         let services = self.services.iter().map(|(_, service)| Arc::new(served(service))).collect();
-        self.table = ServiceTable::build_after(&self.table, services).expect("valid services");
+        let table = ServiceTable::build_after(&self.table, services).expect("valid services");
+        self.table = table.with_marks(Arc::new(Marks::new(self.marks.clone())));
         let snapshot = snapshot(self.generation, self.mtu, self.table.clone(), self.settings, self.timeouts);
         let mut wires = self.wires();
         self.pipeline.apply(Arc::new(snapshot), &mut wires);

@@ -139,7 +139,13 @@ impl Core {
         reason: DropReason,
         counts_for: Option<DestId>,
     ) -> Verdict {
-        match icmp::error(&context.snapshot.net, packet, info, kind, None, self.next_ip_id()) {
+        // What was delivered here by its mark is answered by the address that it was sent to, as Linux's local routes have it; of IPv6
+        // Linux wants an address that is its own.
+        let to = info.dst(packet.bytes());
+        let services = &context.snapshot.services;
+        let marked = info.mark != 0 && to.is_ipv4() && services.find_mark(info.mark, info.family).is_some();
+        let source = marked.then_some(to);
+        match icmp::error(&context.snapshot.net, packet, info, kind, source, self.next_ip_id()) {
             Some(()) => {
                 if let Some(dest) = counts_for {
                     let bytes = packet.bytes().len().saturating_sub(ether::HEADER_LEN);

@@ -1,6 +1,9 @@
 //! Commands turned into rvs's configuration: here is said what rvs can do and what it has yet to learn.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use inet::IfaceId;
+use ipvs::marks::{Addresses, MarkRule};
 
 use ipvs::{
     ClientMask, Defence, Dest, DestId, Engine, Helper, Helpers, Persistence, PoolId, Protocol, SchedulerKind,
@@ -12,7 +15,7 @@ use wire::sync::Version;
 
 use super::{Lab, index};
 use crate::Feature;
-use crate::command::{Command, DestWords, Key, ServiceWords, Verb};
+use crate::command::{Command, DestWords, Key, MarkWords, ServiceWords, Verb};
 
 /// Why a command changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,7 @@ impl Lab {
             Command::StartDaemon { role, config } => self.start_daemon(*role, config)?,
             Command::StopDaemon(role) => self.stop_daemon(*role)?,
             Command::LinkLocal(addr) => self.daemons.link_local = Some(*addr),
+            Command::Mark(words) => self.marks.push(mark_rule(words).ok_or(Refusal::Impossible)?),
             Command::Mtu { side, mtu } => self.mtu[index(*side).ok_or(Refusal::Impossible)?] = *mtu,
             Command::Setting { name, value } => self.set(name, value)?,
             Command::Clear => {
@@ -153,7 +157,7 @@ impl Lab {
         let at = self.find(key)?;
         let port = match words.port {
             // As the kernel: what is not rewritten keeps the service's port.
-            Some(_) if words.method.input_only() => key.port(),
+            Some(_) if words.method.input_only() && !matches!(key, Key::Mark { .. }) => key.port(),
             port => port.unwrap_or(key.port()),
         };
         let named = (self.services[at].1.key, SocketAddr::new(words.addr, port));
@@ -184,6 +188,27 @@ impl Lab {
         }
         self.services.iter().position(|(words, _)| words.key == key).ok_or(Refusal::Impossible)
     }
+}
+
+/// What rvs makes of a rule's words; none where they name no link.
+fn mark_rule(words: &MarkWords) -> Option<MarkRule> {
+    let addresses = |prefix: Option<(IpAddr, u8)>| {
+        prefix.map(|(addr, len)| Addresses::Prefix(addr, len)).into_iter().collect()
+    };
+    let iface = match words.iface {
+        Some(side) => Some(IfaceId(index(side)? as u16)),
+        None => None,
+    };
+    Some(MarkRule {
+        mark: words.mark,
+        family: Some(if words.v6 { Family::V6 } else { Family::V4 }),
+        protocol: words.protocol,
+        src: addresses(words.src),
+        dst: addresses(words.dst),
+        sports: words.sports,
+        dports: words.dports,
+        iface,
+    })
 }
 
 /// What rvs makes of a service's words, but for its id, or what it lacks for it.
