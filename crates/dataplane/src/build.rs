@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use dpdk::thread::ThreadError;
-use dpdk::{Clock, Consumer, Eal, MemoryMode, Mempool, Port, PortConfig, Producer, Ring};
+use dpdk::{Clock, Consumer, Eal, Mempool, Port, PortConfig, Producer, Ring};
 use inet::PortIndex;
 use ipvs::{Director, Snapshot, WorkerId, WorkerShared};
 use pipeline::{Counters, Pipeline, PipelineLimits};
@@ -16,14 +16,13 @@ use crate::config::{PlaneConfig, PortSetup};
 use crate::error::PlaneError;
 use crate::exception::{Exception, ExceptionCounters, Phase, Tap};
 use crate::mailbox::Mailbox;
+use crate::memory::{data_room, pool_mib};
 use crate::outbox::{self, Egress, Outbox};
 use crate::sync::{SyncEnds, SyncRings, sync_rings};
 use crate::worker::Worker;
 
 /// Packet buffers that each thread keeps at hand.
 const POOL_CACHE: u32 = 256;
-/// Bytes beside the IP packet that a buffer must hold: Ethernet header with two VLAN tags.
-const LINK_OVERHEAD: u16 = 14 + 2 * 4;
 
 pub(crate) fn start_eal(config: &PlaneConfig) -> Result<&'static Eal, PlaneError> {
     let mut eal = config.eal.clone();
@@ -57,8 +56,7 @@ pub(crate) struct Pools {
 }
 
 pub(crate) fn make_pools(eal: &'static Eal, config: &PlaneConfig) -> Result<Pools, PlaneError> {
-    let largest = config.ports.iter().map(|port| port.mtu).max().unwrap_or(1500);
-    let room = Mempool::DATA_ROOM.max(largest.saturating_add(LINK_OVERHEAD).next_multiple_of(64));
+    let room = data_room(config);
     let cache = POOL_CACHE.min(config.mbufs / 2);
     let make = |name, count, cache, room| {
         Mempool::new(eal, name, count, cache, room, None).map_err(|error| PlaneError::Buffers {
@@ -71,19 +69,6 @@ pub(crate) fn make_pools(eal: &'static Eal, config: &PlaneConfig) -> Result<Pool
     let usual = make("rvs", config.mbufs, cache, room)?;
     let large = make("rvs-large", config.large_mbufs, 0, Mempool::MOST_DATA_ROOM)?;
     Ok(Pools { usual, large })
-}
-
-/// What a pool takes: each buffer its data, headroom, mbuf and the pool's own header. DPDK lets none cross a border
-/// between pages, so that of ordinary pages a buffer wastes a good part.
-fn pool_mib(mode: MemoryMode, mbufs: u32, room: u16) -> u64 {
-    const PAGE: u64 = 4096;
-    let bytes = u64::from(room) + dpdk::HEADROOM as u64 + 128 + 64;
-    let taken = match mode {
-        MemoryMode::Hugepages => bytes,
-        MemoryMode::OrdinaryPages if bytes <= PAGE => PAGE / (PAGE / bytes),
-        MemoryMode::OrdinaryPages => bytes.next_multiple_of(PAGE),
-    };
-    (u64::from(mbufs) * taken).div_ceil(1 << 20)
 }
 
 pub(crate) fn open_ports(
@@ -300,21 +285,4 @@ fn egress(port: &Port, id: WorkerId) -> Result<Egress, PlaneError> {
     } else {
         Egress::Relay(WorkerId(id.0 % queues))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pool_needs_what_its_pages_hold() {
-        for (mode, mbufs, room, want) in [
-            (MemoryMode::Hugepages, 32767, 2048, 74),
-            (MemoryMode::OrdinaryPages, 32767, 2048, 128),
-            (MemoryMode::OrdinaryPages, 32767, 1024, 43),
-            (MemoryMode::OrdinaryPages, 32767, 9088, 384),
-        ] {
-            assert_eq!(pool_mib(mode, mbufs, room), want, "{mode:?} {room}");
-        }
-    }
 }

@@ -24,6 +24,7 @@ mod exception;
 mod handover;
 mod idle;
 mod mailbox;
+mod memory;
 mod outbox;
 mod plane;
 mod sync;

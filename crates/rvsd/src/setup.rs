@@ -7,7 +7,7 @@ use control::config::{Config, Hugepages, Idle, Placement, Port};
 use dataplane::{PlaneConfig, PortSetup};
 use dpdk::{EalConfig, LogLevel};
 use inet::{NeighLimits, ReassemblyLimits};
-use ipvs::SchedulerKind;
+use ipvs::{Protocol, SchedulerKind};
 
 use crate::Failure;
 
@@ -25,7 +25,7 @@ pub(crate) fn plane_config(config: &Config) -> Result<PlaneConfig, Failure> {
     };
     let limits = control::limits(config);
     let neighbours = NeighLimits { entries: config.limits.neighbours as usize, ..NeighLimits::default() };
-    Ok(PlaneConfig {
+    let mut plane = PlaneConfig {
         eal: eal(config),
         ports: config.ports.iter().map(port).collect(),
         mbufs: mbufs(config, workers.len() as u32),
@@ -42,7 +42,9 @@ pub(crate) fn plane_config(config: &Config) -> Result<PlaneConfig, Failure> {
         icmp_per_second: ICMP_PER_SECOND,
         ring_size: RING_SIZE,
         seed: u64::from_ne_bytes(random_bytes()?),
-    })
+    };
+    plane.eal.memory_mib = config.dpdk.memory_mib.unwrap_or_else(|| plane.memory_mib());
+    Ok(plane)
 }
 
 /// Every datagram that waits has a fragment, so there can be as many.
@@ -72,7 +74,6 @@ fn eal(config: &Config) -> EalConfig {
             Hugepages::On => dpdk::Hugepages::On,
             Hugepages::Off => dpdk::Hugepages::Off,
         },
-        memory_mib: config.dpdk.memory_mib,
         extra_args: quiet
             .into_iter()
             .map(str::to_owned)
@@ -125,7 +126,7 @@ pub(crate) fn announce(config: &Config) {
         workers = config.workers.count(),
         connections = limits.connections,
         services = config.services.len(),
-        protocols = "tcp udp",
+        protocols = Protocol::ALL.map(|protocol| protocol.name().to_lowercase()).join(" "),
         schedulers = SchedulerKind::ALL.map(SchedulerKind::name).join(" "),
         "rvsd is ready"
     );

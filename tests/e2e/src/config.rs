@@ -6,9 +6,6 @@ use std::net::IpAddr;
 use lab::address::{self, Family, Method};
 use lab::topology::{LAN, WAN, Wiring};
 
-/// Memory for DPDK.
-pub const MEMORY_MIB: u64 = 768;
-
 /// One `[[port]]`.
 #[derive(Debug, Clone)]
 pub struct Port {
@@ -169,7 +166,7 @@ impl Config {
 
     fn write(&self, out: &mut String, socket: &str) -> std::fmt::Result {
         writeln!(out, "[daemon]\nsocket = \"{socket}\"\nlog = \"info\"\n")?;
-        writeln!(out, "[dpdk]\nhugepages = \"{}\"\nmemory_mib = {MEMORY_MIB}\n", self.hugepages)?;
+        writeln!(out, "[dpdk]\nhugepages = \"{}\"\n", self.hugepages)?;
         writeln!(out, "[workers]\ncount = {}\nidle = \"{}\"", self.workers, self.idle)?;
         writeln!(out, "\n[limits]\nconnections = {}\n", self.connections)?;
         for port in &self.ports {

@@ -81,14 +81,15 @@ pub enum Hugepages {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dpdk {
     pub hugepages: Hugepages,
-    pub memory_mib: u32,
+    /// None: what the buffers that ports and workers need take.
+    pub memory_mib: Option<u32>,
     /// Passed on as they are.
     pub eal_args: Vec<String>,
 }
 
 impl Default for Dpdk {
     fn default() -> Self {
-        Dpdk { hugepages: Hugepages::Auto, memory_mib: 512, eal_args: Vec::new() }
+        Dpdk { hugepages: Hugepages::Auto, memory_mib: None, eal_args: Vec::new() }
     }
 }
 

@@ -679,7 +679,7 @@ prop_compose! {
         interface in proptest::option::of(word()),
         ranges in proptest::collection::vec(address(), 1..4),
         cpus in proptest::option::of(proptest::collection::btree_set(0..1024_u16, 1..5)),
-        numbers in (64..=4096_u32, 1..=1_000_000_u32, 1..=86_400_u32, 1..=32_u8),
+        numbers in (proptest::option::of(64..=4096_u32), 1..=1_000_000_u32, 1..=86_400_u32, 1..=32_u8),
         flag in any::<bool>(),
         sysctls in sysctls(),
     ) -> Config {

@@ -19,7 +19,9 @@ fn write(c: &Config, out: &mut String) -> fmt::Result {
     writeln!(out, "[daemon]\nsocket = {}", quote(c.daemon.socket.to_string_lossy()))?;
     writeln!(out, "log = {}", quote(&c.daemon.log))?;
     writeln!(out, "\n[dpdk]\nhugepages = {}", quote(hugepages(c.dpdk.hugepages)))?;
-    writeln!(out, "memory_mib = {}", c.dpdk.memory_mib)?;
+    if let Some(mib) = c.dpdk.memory_mib {
+        writeln!(out, "memory_mib = {mib}")?;
+    }
     if !c.dpdk.eal_args.is_empty() {
         writeln!(out, "eal_args = {}", array(c.dpdk.eal_args.iter().map(quote)))?;
     }

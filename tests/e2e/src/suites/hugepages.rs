@@ -6,13 +6,15 @@ use lab::address::{self, Family, Method};
 use lab::run::Changed;
 use lab::{Error, Plan, Result, Topology, Wiring, nginx};
 
-use crate::config::{Config, MEMORY_MIB, Service};
+use crate::config::{Config, Service};
 use crate::load::{Load, curl, summarise};
 use crate::{Context, Director};
 
 /// How many huge pages of the default size the kernel is to keep.
 const RESERVED: &str = "/proc/sys/vm/nr_hugepages";
 const SERVERS: u8 = 1;
+/// More than rvsd asks for by itself with the laboratory's ports.
+const MEMORY_MIB: u64 = 512;
 
 pub(crate) fn run(context: &Context) -> Result<()> {
     let plan = Plan { servers: SERVERS, ..Plan::default() };

@@ -29,7 +29,7 @@ pub(super) fn dpdk(s: &mut Section<'_, '_, '_>) -> Dpdk {
     let words = [("auto", Hugepages::Auto), ("on", Hugepages::On), ("off", Hugepages::Off)];
     Dpdk {
         hugepages: s.word("hugepages", &words).unwrap_or(default.hugepages),
-        memory_mib: s.int("memory_mib", 64..=1 << 20).unwrap_or(default.memory_mib),
+        memory_mib: s.int("memory_mib", 64..=1 << 20),
         eal_args: s.list("eal_args", "string", |v| Some(v.as_str()?.to_owned())).unwrap_or_default(),
     }
 }
