@@ -13,7 +13,6 @@ use std::collections::HashSet;
 use std::fmt::Display;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use netlink_packet_core::{NLM_F_DUMP_INTR, NetlinkMessage, NetlinkPayload};
@@ -25,6 +24,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use self::debounce::Debounce;
 use self::kernel::Kernel;
 use self::rtnetlink::{Dump, Rtnetlink};
+use crate::background::Background;
 use crate::overlay::HostAddress;
 
 /// Without a change for so long, changes are handed on.
@@ -41,9 +41,7 @@ const REOPEN_PAUSE: Duration = Duration::from_secs(30);
 /// The following thread; stops when dropped.
 #[derive(Debug)]
 pub struct Follower {
-    /// Closing it wakes the thread.
-    stop: Option<OwnedFd>,
-    thread: Option<JoinHandle<()>>,
+    _thread: Background<OwnedFd>,
 }
 
 impl Follower {
@@ -56,29 +54,12 @@ impl Follower {
         let (woken, stop) = pipe_with(PipeFlags::CLOEXEC)?;
         let debounce = Debounce::new(QUIET, MOST);
         let listener = Listener { taps, sink, woken, debounce, told: Vec::new(), is_silent: false };
-        let thread = thread::Builder::new().name("rvs-follow".into()).spawn(move || listener.run())?;
-        Ok(Follower { stop: Some(stop), thread: Some(thread) })
+        let thread = Background::start("rvs-follow", stop, move || listener.run())?;
+        Ok(Follower { _thread: thread })
     }
 
     /// Ends the thread and waits for it. What it handed on last stays in force.
-    pub fn stop(mut self) {
-        self.shut();
-    }
-
-    fn shut(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that follows the host's addresses panicked");
-        }
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.shut();
-    }
+    pub fn stop(self) {}
 }
 
 /// Why listening has ended.

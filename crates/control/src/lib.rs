@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod background;
 mod baseline;
 mod build;
 pub mod config;

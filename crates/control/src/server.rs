@@ -21,6 +21,8 @@ use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use crate::background::Background;
+
 /// What answers requests. Called from several threads.
 pub trait Handler: Send + Sync + 'static {
     /// Answers one request; long lists go through `part` in pieces, of which the return value is the last.
@@ -61,9 +63,7 @@ pub enum ServerError {
 #[derive(Debug)]
 pub struct Server {
     path: PathBuf,
-    /// Closing it wakes the accepting thread.
-    stop: Option<OwnedFd>,
-    accepting: Option<JoinHandle<()>>,
+    accepting: Option<Background<OwnedFd>>,
     clients: Arc<Mutex<Clients>>,
 }
 
@@ -91,11 +91,9 @@ impl Server {
         let (woken, stop) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed("making a pipe")(e.into()))?;
         let clients = Arc::new(Mutex::new(Clients::default()));
         let shared = clients.clone();
-        let accepting = thread::Builder::new()
-            .name("rvs-api".into())
-            .spawn(move || accept(&listener, &woken, &shared, limits, &handler))
-            .map_err(failed("starting a thread"))?;
-        Ok(Server { path: path.to_owned(), stop: Some(stop), accepting: Some(accepting), clients })
+        let work = move || accept(&listener, &woken, &shared, limits, &handler);
+        let accepting = Background::start("rvs-api", stop, work).map_err(failed("starting a thread"))?;
+        Ok(Server { path: path.to_owned(), accepting: Some(accepting), clients })
     }
 
     /// Takes no more requests, lets those at work finish, and removes the socket.
@@ -104,12 +102,9 @@ impl Server {
     }
 
     fn shut(&mut self) {
-        let Some(stop) = self.stop.take() else { return };
+        let Some(accepting) = self.accepting.take() else { return };
         let _ = fs::remove_file(&self.path);
-        drop(stop);
-        if let Some(accepting) = self.accepting.take() {
-            let _ = accepting.join();
-        }
+        drop(accepting);
         let open = {
             let mut clients = self.clients.lock();
             clients.stopping = Some(Stopping);

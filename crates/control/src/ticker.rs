@@ -3,18 +3,16 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use crate::background::Background;
 use crate::control::Control;
 use crate::estimator::INTERVAL;
 
 /// The thread that does it; stops when dropped.
 #[derive(Debug)]
 pub struct Ticker {
-    /// Closing it wakes the thread.
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _thread: Background<Sender<()>>,
 }
 
 impl Ticker {
@@ -25,30 +23,12 @@ impl Ticker {
     /// The system has no thread to give.
     pub fn start(control: Arc<Control>) -> io::Result<Ticker> {
         let (stop, stopped) = channel();
-        let thread =
-            thread::Builder::new().name("rvs-ticker".into()).spawn(move || run(&control, &stopped))?;
-        Ok(Ticker { stop: Some(stop), thread: Some(thread) })
+        let thread = Background::start("rvs-ticker", stop, move || run(&control, &stopped))?;
+        Ok(Ticker { _thread: thread })
     }
 
     /// Ends the thread and waits for it.
-    pub fn stop(mut self) {
-        self.shut();
-    }
-
-    fn shut(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that estimates rates panicked");
-        }
-    }
-}
-
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        self.shut();
-    }
+    pub fn stop(self) {}
 }
 
 /// At even intervals, so that a late one does not move those that follow.

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use netlink_packet_core::{DoneMessage, ErrorMessage, NetlinkHeader};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
