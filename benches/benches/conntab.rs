@@ -4,7 +4,7 @@
 //! made from the flow's number outside of what is timed. A packet's look-up includes hashing, the verified key, reading
 //! the other direction's key (the rewrite) and writing the expiry. Times are per connection or packet.
 
-use conntab::{ConnId, ConnTable, Direction, Entry, Expire, Hash, Key4, Key6, Probe};
+use conntab::{ConnId, ConnTable, Direction, Entry, EntryHashes, Expire, Hash, Key4, Key6, Probe};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use hashbrown::HashMap;
@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-const FLOWS: [u32; 3] = [1_000, 100_000, 1_000_000];
+const FLOWS: [u32; 4] = [1_000, 100_000, 1_000_000, 10_000_000];
 const BURST: usize = 32;
 /// Connections beyond the standing ones, for inserting and removing.
 const CHURN: u32 = 4096;
@@ -24,6 +24,8 @@ const SECRET: [u8; 32] = [0x5a; 32];
 trait FlowKey: conntab::Key + std::hash::Hash + Default + 'static {
     fn original(flow: u32) -> Self;
     fn reply(flow: u32) -> Self;
+    /// A key like this one that no connection has.
+    fn unknown(self) -> Self;
 }
 
 /// Sixteen flows a client, some ports apart.
@@ -42,6 +44,10 @@ impl FlowKey for Key4 {
         let server = Ipv4Addr::from_bits(0xc0a8_0000 | flow.wrapping_mul(2_654_435_761) >> 24);
         Key4::new(server, Ipv4Addr::from_bits(0x0a00_0000 + host), 8080, port, 6)
     }
+
+    fn unknown(self) -> Key4 {
+        self.with_zone(1)
+    }
 }
 
 impl FlowKey for Key6 {
@@ -56,6 +62,10 @@ impl FlowKey for Key6 {
         let net = 0x2001_0db8_u128 << 96;
         let server = Ipv6Addr::from_bits(net | 1 << 80 | u128::from(flow.wrapping_mul(2_654_435_761) >> 24));
         Key6::new(server, Ipv6Addr::from_bits(net | u128::from(host)), 8080, port, 6)
+    }
+
+    fn unknown(self) -> Key6 {
+        self.with_zone(1)
     }
 }
 
@@ -255,6 +265,15 @@ fn look_up<K: FlowKey>(group: &mut BenchmarkGroup<'_, WallTime>, flows: u32) {
         let mut held = Held { keys: [K::default(); BURST], probes: [Probe::default(); BURST] };
         bencher.iter_custom(|n| traffic.time(n, |keys: &[K; BURST]| turn(&mut table, &mut held, keys, 1)));
     });
+    group.bench_function(BenchmarkId::new("staged, none found", flows), |bencher| {
+        let mut found = [None; BURST];
+        bencher.iter_custom(|n| {
+            traffic.time(n, |keys: &[K; BURST]| {
+                table.lookup_burst(&keys.map(K::unknown), &mut found);
+                assert_eq!(black_box(found), [None; BURST]);
+            })
+        });
+    });
     drop(table);
     let mut plain = Plain::<K>::new(flows + CHURN);
     for &flow in &traffic.order {
@@ -298,16 +317,14 @@ fn insert_remove(group: &mut BenchmarkGroup<'_, WallTime>, flows: u32) {
         ids.clear();
         let begin = Instant::now();
         for flows in order.chunks(BURST) {
-            let mut conns = [Conn::default(); BURST];
-            for (ahead, (conn, &flow)) in conns.iter_mut().zip(flows).enumerate() {
+            let mut conns = [(Conn::default(), EntryHashes::default()); BURST];
+            for (ahead, ((conn, hashes), &flow)) in conns.iter_mut().zip(flows).enumerate() {
                 *conn = Conn::new(flow);
-                if staged {
-                    table.prefetch_insert(conn, ahead);
-                }
+                *hashes = if staged { table.prefetch_insert(conn, ahead) } else { table.hash_entry(conn) };
             }
-            ids.extend(
-                conns.iter().filter_map(|conn| table.insert(*conn, 0, timeout_ms(conn.other[0])).ok()),
-            );
+            ids.extend(conns[..flows.len()].iter().filter_map(|(conn, hashes)| {
+                table.insert_hashed(*conn, *hashes, 0, timeout_ms(conn.other[0])).ok()
+            }));
         }
         let time = begin.elapsed();
         assert_eq!(ids.len(), order.len());

@@ -10,8 +10,8 @@
 
 use crate::Direction;
 use crate::bucket::{Bucket, Item, places};
-use crate::hash::Hash;
-use crate::slab::{ConnId, Entry, State};
+use crate::hash::{EntryHashes, Hash};
+use crate::slab::{ConnId, Entry};
 use crate::table::ConnTable;
 
 /// Packets that `lookup_burst` takes through the stages together.
@@ -71,6 +71,15 @@ impl<E: Entry> ConnTable<E> {
     #[inline]
     pub fn hash(&self, key: &E::Key) -> Hash {
         self.index.hash(key)
+    }
+
+    /// The hashes of an entry's keys in this table.
+    #[inline]
+    pub fn hash_entry(&self, entry: &E) -> EntryHashes {
+        EntryHashes(match Direction::BOTH.map(|direction| entry.key(direction)) {
+            [Some(original), Some(reply)] => self.index.hash_pair([original, reply]),
+            keys => keys.map(|key| key.map_or(Hash::default(), |key| self.hash(key))),
+        })
     }
 
     /// The hash of each of `keys`, faster than one at a time. The slices are equally long; of unequal ones the rest of
@@ -133,9 +142,7 @@ impl<E: Entry> ConnTable<E> {
     /// Whether the item, which may be out of date, is the one that answers for `key`.
     #[inline(always)]
     fn answers(&self, item: Item, key: &E::Key) -> bool {
-        let state = self.slab.slot(item.slot()).link.state;
-        let shadowed = item.direction() == Direction::Reply && state.has(State::SHADOWED);
-        state.has(State::indexed(item.direction())) && !shadowed && self.slab.has_key(item, key)
+        self.slab.slot(item.slot()).link.state.answers(item.direction()) && self.slab.has_key(item, key)
     }
 
     /// Looks up each of `keys`, in stages. The slices are equally long; of unequal ones the rest of the longer is left
@@ -165,21 +172,27 @@ impl<E: Entry> ConnTable<E> {
         }
     }
 
-    /// Asks for what inserting `entry` touches, if `ahead` other connections are inserted before it.
+    /// Asks for what inserting `entry` touches, if `ahead` other connections are inserted before it. Gives what
+    /// [`insert_hashed`](Self::insert_hashed) needs.
     #[inline]
-    pub fn prefetch_insert(&self, entry: &E, ahead: usize) {
-        self.slab.prefetch_free(ahead);
-        for key in Direction::BOTH.into_iter().filter_map(|direction| entry.key(direction)) {
-            let hash = self.hash(key);
+    pub fn prefetch_insert(&self, entry: &E, ahead: usize) -> EntryHashes {
+        if let Some(at) = self.slab.upcoming_free(ahead) {
+            self.slab.prefetch(at);
+            self.wheel.prefetch_home(at);
+        }
+        let hashes = self.hash_entry(entry);
+        for hash in hashes.0 {
             self.index.prefetch_primary(hash);
             self.index.prefetch_alternate(hash);
         }
+        hashes
     }
 
     /// Asks for a connection's lines.
     #[inline]
     pub fn prefetch_entry(&self, id: ConnId) {
         self.slab.prefetch(id.index);
+        self.wheel.prefetch_home(id.index);
     }
 
     /// Asks for the buckets that removing a connection touches. Reads its entry.
@@ -192,8 +205,8 @@ impl<E: Entry> ConnTable<E> {
 
     #[inline]
     pub(crate) fn prefetch_keys(&self, entry: &E) {
-        for key in Direction::BOTH.into_iter().filter_map(|direction| entry.key(direction)) {
-            self.index.prefetch_primary(self.hash(key));
+        for hash in self.hash_entry(entry).0 {
+            self.index.prefetch_primary(hash);
         }
     }
 }

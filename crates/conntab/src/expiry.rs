@@ -32,10 +32,13 @@ impl<E: Entry> ConnTable<E> {
     pub fn touch(&mut self, id: ConnId, at_ms: u64) -> Option<&mut E> {
         let expiry = self.epoch.tick_at(at_ms);
         let slot = self.slab.live_mut(id)?;
-        slot.link.expiry = expiry;
-        let armed = slot.link.armed;
-        if expiry < self.wheel.tick_of(armed) {
-            self.rearm(id.index, armed, expiry);
+        // Most packets of a busy connection come in one tick, and change nothing here.
+        if expiry != slot.link.expiry {
+            slot.link.expiry = expiry;
+            let armed = slot.link.armed;
+            if expiry < self.wheel.tick_of(armed) {
+                self.rearm(id.index, armed, expiry);
+            }
         }
         Some(&mut self.slab.slot_mut(id.index).entry)
     }
@@ -95,6 +98,7 @@ impl<E: Entry> ConnTable<E> {
             let at = self.wheel.due(now, budget)?;
             if let Some(ahead) = self.wheel.upcoming(PREFETCH_SLOT_AHEAD) {
                 self.slab.prefetch(ahead);
+                self.wheel.prefetch_home(ahead);
             }
             if let Some(ahead) = self.wheel.upcoming(PREFETCH_BUCKETS_AHEAD)
                 && self.slab.slot(ahead).link.expiry <= now

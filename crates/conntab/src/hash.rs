@@ -5,14 +5,25 @@
 //! the processor has no AES instructions SipHash-1-3 (Aumasson and Bernstein, 2012) does the same at a few times the
 //! cost. CRC and Toeplitz are no substitute: their collisions hold under every key.
 
-use crate::Key;
 use crate::siphash::Sip;
+use crate::{Direction, Key};
 
 /// A key's hash in one table: its primary bucket and the tag that it has there. Good only for the table that made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Hash {
     pub(crate) bucket: u32,
     pub(crate) tag: u16,
+}
+
+/// The hashes of both keys of an entry; of a key that it does not have, of no meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct EntryHashes(pub(crate) [Hash; 2]);
+
+impl EntryHashes {
+    #[inline(always)]
+    pub(crate) fn of(&self, direction: Direction) -> Hash {
+        self.0[direction as usize]
+    }
 }
 
 /// Which function, with its secret.
@@ -49,6 +60,18 @@ impl Hasher {
             }
         };
         Hash { bucket: scale(high, buckets), tag: tag.max(1) }
+    }
+
+    /// `hash` of both keys, which costs less than twice one.
+    #[inline(always)]
+    pub(crate) fn hash_pair<K: Key>(&self, keys: [&K; 2], buckets: u32) -> [Hash; 2] {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Hasher::Aes(round_keys) => round_keys
+                .mix_pair(keys)
+                .map(|(high, tag)| Hash { bucket: scale(high, buckets), tag: tag.max(1) }),
+            Hasher::Sip(_) => keys.map(|key| self.hash(key, buckets)),
+        }
     }
 
     /// `hash` of each of `keys`, with one choice of function for all. The slices are equally long.
@@ -109,7 +132,7 @@ mod aes {
     };
 
     /// A whitening key and four round keys. That one exists proves that the processor has AES.
-    pub(crate) struct RoundKeys([[u64; 2]; 5]);
+    pub(crate) struct RoundKeys([__m128i; 5]);
 
     impl RoundKeys {
         /// Stretches the secret with SipHash. The caller has checked for AES.
@@ -122,7 +145,11 @@ mod aes {
                 state.absorb(24 << 56);
                 state.finish()
             };
-            RoundKeys(std::array::from_fn(|at| [stretch(2 * at as u64), stretch(2 * at as u64 + 1)]))
+            RoundKeys(std::array::from_fn(|at| {
+                let [low, high] = [2 * at as u64, 2 * at as u64 + 1].map(stretch);
+                // SAFETY: SSE2 belongs to every x86-64 processor.
+                unsafe { _mm_set_epi64x(high as i64, low as i64) }
+            }))
         }
 
         #[inline(always)]
@@ -132,23 +159,28 @@ mod aes {
         }
 
         #[inline(always)]
+        pub(super) fn mix_pair<K: Key>(&self, keys: [&K; 2]) -> [(u32, u16); 2] {
+            // SAFETY: a `RoundKeys` is made only where AES was detected.
+            unsafe { mix_pair(self, keys) }
+        }
+
+        #[inline(always)]
         pub(super) fn mix_burst<K: Key>(&self, keys: &[K], buckets: u32, hashes: &mut [Hash]) {
             // SAFETY: a `RoundKeys` is made only where AES was detected.
             unsafe { mix_burst(self, keys, buckets, hashes) }
-        }
-
-        /// The keys in registers; inside the functions that use them, so that they are not passed through memory.
-        #[inline]
-        #[target_feature(enable = "sse2")]
-        fn load(&self) -> [__m128i; 5] {
-            self.0.map(|[low, high]| _mm_set_epi64x(high as i64, low as i64))
         }
     }
 
     #[inline]
     #[target_feature(enable = "aes")]
     fn mix<K: Key>(round_keys: &RoundKeys, key: &K) -> (u32, u16) {
-        mix_with(&round_keys.load(), key)
+        mix_with(&round_keys.0, key)
+    }
+
+    #[inline]
+    #[target_feature(enable = "aes")]
+    fn mix_pair<K: Key>(round_keys: &RoundKeys, [a, b]: [&K; 2]) -> [(u32, u16); 2] {
+        [mix_with(&round_keys.0, a), mix_with(&round_keys.0, b)]
     }
 
     #[inline]
@@ -168,9 +200,8 @@ mod aes {
     #[inline]
     #[target_feature(enable = "aes")]
     fn mix_burst<K: Key>(round_keys: &RoundKeys, keys: &[K], buckets: u32, hashes: &mut [Hash]) {
-        let round_keys = round_keys.load();
         for (hash, key) in hashes.iter_mut().zip(keys) {
-            let (high, tag) = mix_with(&round_keys, key);
+            let (high, tag) = mix_with(&round_keys.0, key);
             *hash = Hash { bucket: scale(high, buckets), tag: tag.max(1) };
         }
     }
@@ -270,6 +301,9 @@ mod tests {
             hasher.hash_burst(&keys, 12_345, &mut hashes);
             let single: Vec<Hash> = keys.iter().map(|key| hasher.hash(key, 12_345)).collect();
             assert_eq!(hashes, single);
+            for pair in keys.windows(2).zip(single.windows(2)) {
+                assert_eq!(hasher.hash_pair([&pair.0[0], &pair.0[1]], 12_345), pair.1);
+            }
         }
     }
 }

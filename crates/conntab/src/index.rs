@@ -44,6 +44,11 @@ impl Index {
     }
 
     #[inline(always)]
+    pub(crate) fn hash_pair<K: Key>(&self, keys: [&K; 2]) -> [Hash; 2] {
+        self.hasher.hash_pair(keys, self.len())
+    }
+
+    #[inline(always)]
     pub(crate) fn hash_burst<K: Key>(&self, keys: &[K], hashes: &mut [Hash]) {
         self.hasher.hash_burst(keys, self.len(), hashes);
     }
@@ -96,12 +101,20 @@ impl Index {
 
     /// Puts `item` under `hash`. `false` if both buckets are full and no item in them can move out of the way; the
     /// index is then as before.
+    #[inline(always)]
     pub(crate) fn place(&mut self, hash: Hash, item: Item) -> bool {
-        let (primary, tag) = (hash.bucket as usize, hash.tag);
-        if let Some(place) = self.buckets[primary].free_place() {
-            self.buckets[primary].set(place, tag, item);
+        let primary = &mut self.buckets[hash.bucket as usize];
+        if let Some(place) = primary.free_place() {
+            primary.set(place, hash.tag, item);
             return true;
         }
+        self.place_elsewhere(hash, item)
+    }
+
+    /// `place` where the primary bucket is full.
+    #[inline(never)]
+    fn place_elsewhere(&mut self, hash: Hash, item: Item) -> bool {
+        let (primary, tag) = (hash.bucket as usize, hash.tag);
         let alternate = self.alternate(hash.bucket, tag) as usize;
         if alternate == primary {
             return self.make_room(hash.bucket).is_some_and(|place| {
@@ -162,12 +175,23 @@ impl Index {
     }
 
     /// Takes `item` out. `false` if it is not there.
+    #[inline(always)]
     pub(crate) fn unplace(&mut self, hash: Hash, item: Item) -> bool {
-        let Some((bucket, place)) = self.position(hash, item) else { return false };
-        if self.bucket(bucket).item(place).is_displaced() {
-            self.buckets[hash.bucket as usize].displaced -= 1;
+        let primary = &mut self.buckets[hash.bucket as usize];
+        if let Some(place) = primary.place_of(hash.tag, item) {
+            primary.clear(place);
+            return true;
         }
-        self.buckets[bucket as usize].clear(place);
+        self.unplace_displaced(hash, item)
+    }
+
+    /// `unplace` where the item is not in its primary bucket.
+    #[inline(never)]
+    fn unplace_displaced(&mut self, hash: Hash, item: Item) -> bool {
+        let alternate = self.alternate(hash.bucket, hash.tag);
+        let Some(place) = self.bucket(alternate).place_of(hash.tag, item.displaced()) else { return false };
+        self.buckets[alternate as usize].clear(place);
+        self.buckets[hash.bucket as usize].displaced -= 1;
         true
     }
 

@@ -40,7 +40,7 @@ pub trait Key: Copy + Eq {
 }
 
 /// An IPv4 key, 16 bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Eq, Default)]
 #[repr(transparent)]
 pub struct Key4([u32; 4]);
 
@@ -90,7 +90,7 @@ impl Key for Key4 {
 }
 
 /// An IPv6 key, 40 bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Eq, Default)]
 #[repr(transparent)]
 pub struct Key6([u32; 10]);
 
@@ -149,6 +149,20 @@ impl Key for Key6 {
 /// What the two families share: ports, protocol, zone and flags sit in the last two words.
 macro_rules! common {
     ($key:ident) => {
+        // Without a branch until the end: a comparison is nearly always of equal keys, and one of arrays is a call.
+        impl PartialEq for $key {
+            #[inline(always)]
+            fn eq(&self, other: &$key) -> bool {
+                self.0.iter().zip(&other.0).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+            }
+        }
+
+        impl std::hash::Hash for $key {
+            fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+                self.0.hash(state);
+            }
+        }
+
         impl $key {
             /// The source port, host order.
             #[inline]

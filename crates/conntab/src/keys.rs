@@ -5,8 +5,8 @@
 //! of those is in the index; the rest wait behind it in a list, so that however many there are they fill no bucket.
 
 use crate::bucket::Item;
-use crate::hash::Hash;
-use crate::slab::{ConnId, Entry, NONE, Peers, State};
+use crate::hash::{EntryHashes, Hash};
+use crate::slab::{ConnId, Entry, NONE, Peers, Slot, State};
 use crate::table::{ConnTable, InsertError};
 use crate::{Direction, Key};
 
@@ -18,10 +18,6 @@ pub(crate) struct Keys<K> {
 }
 
 impl<K: Key> Keys<K> {
-    pub(crate) fn none() -> Keys<K> {
-        Keys { original: None, reply: None }
-    }
-
     pub(crate) fn of<E: Entry<Key = K>>(entry: &E) -> Keys<K> {
         Keys {
             original: entry.key(Direction::Original).copied(),
@@ -37,6 +33,11 @@ impl<K: Key> Keys<K> {
         }
     }
 
+    /// Whether a packet with the original key could be taken for a reply.
+    fn is_own_reply(&self) -> bool {
+        self.original.is_some() && self.original == self.reply
+    }
+
     /// The key of `direction`, if it is another than in `than`.
     #[inline]
     fn changed(&self, than: &Keys<K>, direction: Direction) -> Option<&K> {
@@ -50,7 +51,9 @@ impl<E: Entry> ConnTable<E> {
     pub fn rekey(&mut self, id: ConnId, entry: E) -> Result<bool, InsertError> {
         let Some(at) = self.slab.live_index(id) else { return Ok(false) };
         let (old, new) = (self.indexed_keys(at), Keys::of(&entry));
-        let holder = self.place_keys(at, &old, &new)?;
+        let hashed = |direction| new.changed(&old, direction).map(|key| (key, self.hash(key)));
+        let holder = self.place_keys(at, Direction::BOTH.map(hashed))?;
+        self.crossed |= new.is_own_reply();
         self.settle_keys(at, &old, &new, holder);
         self.slab.slot_mut(at).entry = entry;
         Ok(true)
@@ -70,7 +73,7 @@ impl<E: Entry> ConnTable<E> {
     }
 
     /// The keys that a slot is found by now.
-    pub(crate) fn indexed_keys(&self, at: u32) -> Keys<E::Key> {
+    fn indexed_keys(&self, at: u32) -> Keys<E::Key> {
         let slot = self.slab.slot(at);
         let key = |direction| {
             slot.entry.key(direction).filter(|_| slot.link.state.has(State::indexed(direction))).copied()
@@ -78,19 +81,51 @@ impl<E: Entry> ConnTable<E> {
         Keys { original: key(Direction::Original), reply: key(Direction::Reply) }
     }
 
-    /// Finds room for those keys of `new` that are not in `old`. Gives the connection that has the reply key already,
-    /// if one does: that one's place is used. On an error nothing has changed.
-    pub(crate) fn place_keys(
+    /// Indexes a slot that was free by the keys of what is to come into it. Gives its bits, and the connection that has
+    /// the reply key already, if one does. On an error nothing has changed.
+    #[inline]
+    pub(crate) fn place_entry(
         &mut self,
         at: u32,
-        old: &Keys<E::Key>,
-        new: &Keys<E::Key>,
+        entry: &E,
+        hashes: EntryHashes,
+    ) -> Result<(State, Option<u32>), InsertError> {
+        let keys = Direction::BOTH.map(|direction| entry.key(direction));
+        let hashed = Direction::BOTH.map(|direction| Some((keys[direction as usize]?, hashes.of(direction))));
+        let holder = self.place_keys(at, hashed)?;
+        self.crossed |= keys[0].is_some() && keys[0] == keys[1];
+        let mut state = State::LIVE;
+        for direction in Direction::BOTH.into_iter().filter(|&direction| keys[direction as usize].is_some()) {
+            state.set(State::indexed(direction));
+        }
+        Ok((state, holder))
+    }
+
+    /// Takes a slot out of the index.
+    #[inline]
+    pub(crate) fn unplace_entry(&mut self, at: u32) {
+        let Slot { entry, link } = self.slab.slot(at);
+        let state = link.state;
+        let hashes = self.hash_entry(entry);
+        for direction in Direction::BOTH.into_iter().filter(|&direction| state.has(State::indexed(direction)))
+        {
+            self.drop_key(at, direction, hashes.of(direction));
+        }
+    }
+
+    /// Finds room for keys, the original and the reply key, where given, that this slot is not indexed by. Gives the
+    /// connection that has the reply key already, if one does: that one's place is used. On an error nothing has changed.
+    #[inline(always)]
+    fn place_keys(
+        &mut self,
+        at: u32,
+        [original, reply]: [Option<(&E::Key, Hash)>; 2],
     ) -> Result<Option<u32>, InsertError> {
-        let original = new.changed(old, Direction::Original).map(|key| self.held(key));
+        let original = original.map(|(key, hash)| (hash, self.held(key, hash)));
         if let Some((_, [Some(holder), _])) = original {
             return Err(InsertError::Exists(self.slab.id(holder)));
         }
-        let reply = new.changed(old, Direction::Reply).map(|key| self.held(key));
+        let reply = reply.map(|(key, hash)| (hash, self.held(key, hash)));
         if let Some((hash, _)) = original {
             self.place(hash, Item::new(at, Direction::Original))?;
         }
@@ -102,24 +137,17 @@ impl<E: Entry> ConnTable<E> {
             }
             return Err(refused);
         }
-        let own = new.original.is_some() && new.original == new.reply;
         self.crossed |=
-            own || matches!(original, Some((_, [_, Some(_)]))) || matches!(reply, Some((_, [Some(_), _])));
+            matches!(original, Some((_, [_, Some(_)]))) || matches!(reply, Some((_, [Some(_), _])));
         Ok(reply.and_then(|(_, [_, holder])| holder))
     }
 
     /// Drops those keys of `old` that are not in `new`, and lets a reply key that `holder` has be shared with it.
     /// The slot's entry still has, or does not matter for, the old keys.
-    pub(crate) fn settle_keys(
-        &mut self,
-        at: u32,
-        old: &Keys<E::Key>,
-        new: &Keys<E::Key>,
-        holder: Option<u32>,
-    ) {
+    fn settle_keys(&mut self, at: u32, old: &Keys<E::Key>, new: &Keys<E::Key>, holder: Option<u32>) {
         for direction in Direction::BOTH {
             if let Some(key) = old.changed(new, direction) {
-                self.drop_key(at, direction, key);
+                self.drop_key(at, direction, self.hash(key));
             }
             let state = &mut self.slab.slot_mut(at).link.state;
             match new.get(direction) {
@@ -128,13 +156,13 @@ impl<E: Entry> ConnTable<E> {
             }
         }
         if let (Some(key), Some(holder)) = (new.get(Direction::Reply), holder) {
-            self.join_peers(at, holder, key);
+            self.join_peers(at, holder, self.hash(key));
         }
     }
 
-    /// A key's hash, and who has it in each direction.
-    fn held(&self, key: &E::Key) -> (Hash, [Option<u32>; 2]) {
-        let hash = self.hash(key);
+    /// Who has a key in each direction.
+    #[inline(always)]
+    fn held(&self, key: &E::Key, hash: Hash) -> [Option<u32>; 2] {
         let mut holders = [None; 2];
         self.index.find(hash, |item| {
             if self.slab.has_key(item, key) {
@@ -142,9 +170,10 @@ impl<E: Entry> ConnTable<E> {
             }
             false
         });
-        (hash, holders)
+        holders
     }
 
+    #[inline(always)]
     fn place(&mut self, hash: Hash, item: Item) -> Result<(), InsertError> {
         if self.index.place(hash, item) {
             return Ok(());
@@ -153,8 +182,8 @@ impl<E: Entry> ConnTable<E> {
         Err(InsertError::BucketsFull)
     }
 
-    fn drop_key(&mut self, at: u32, direction: Direction, key: &E::Key) {
-        let hash = self.hash(key);
+    #[inline(always)]
+    fn drop_key(&mut self, at: u32, direction: Direction, hash: Hash) {
         if direction == Direction::Reply && self.slab.slot(at).link.state.has(State::SHARED) {
             self.leave_peers(at, hash);
         } else {
@@ -163,9 +192,8 @@ impl<E: Entry> ConnTable<E> {
         }
     }
 
-    /// Puts `at` in front of `holder`, which answered for `key` until now.
-    fn join_peers(&mut self, at: u32, holder: u32, key: &E::Key) {
-        let hash = self.hash(key);
+    /// Puts `at` in front of `holder`, which answered for the reply key with this hash until now.
+    pub(crate) fn join_peers(&mut self, at: u32, holder: u32, hash: Hash) {
         let found =
             self.index.replace(hash, Item::new(holder, Direction::Reply), Item::new(at, Direction::Reply));
         debug_assert!(found, "the holder was found by this key");

@@ -39,7 +39,7 @@ mod model_tests;
 
 pub use burst::Probe;
 pub use expiry::Expire;
-pub use hash::Hash;
+pub use hash::{EntryHashes, Hash};
 pub use key::{Direction, Key, Key4, Key6};
 pub use region::Region;
 pub use slab::{ConnId, Entry};

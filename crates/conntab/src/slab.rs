@@ -88,6 +88,14 @@ impl State {
         }
     }
 
+    /// Whether a slot with these bits is what its key of `direction` finds.
+    #[inline(always)]
+    pub(crate) fn answers(self, direction: Direction) -> bool {
+        let indexed = State::indexed(direction).0;
+        let shadowed = State::SHADOWED.0 * direction as u16;
+        self.0 & (indexed | shadowed) == indexed
+    }
+
     #[inline(always)]
     pub(crate) fn has(self, bits: State) -> bool {
         self.0 & bits.0 == bits.0
@@ -207,12 +215,11 @@ impl<E: Entry> Slab<E> {
     }
 
     /// Takes the slot that `next_free` named.
-    pub(crate) fn occupy(&mut self, at: u32, entry: E) {
+    #[inline(always)]
+    pub(crate) fn occupy(&mut self, at: u32, entry: E, link: Link) {
         debug_assert_eq!(self.next_free(), Some(at));
         self.free_len -= 1;
-        let slot = self.slot_mut(at);
-        slot.entry = entry;
-        slot.link.state = State::LIVE;
+        *self.slot_mut(at) = Slot { entry, link };
     }
 
     /// Empties a slot. One whose generation would repeat is never used again.
@@ -242,12 +249,10 @@ impl<E: Entry> Slab<E> {
         }
     }
 
-    /// Prefetches the slot that the `ahead`-th next connection gets.
-    #[inline]
-    pub(crate) fn prefetch_free(&self, ahead: usize) {
-        if let Some(at) = self.free_len.checked_sub(ahead + 1) {
-            self.prefetch(self.free[at]);
-        }
+    /// The slot that the next connection gets after `ahead` others.
+    #[inline(always)]
+    pub(crate) fn upcoming_free(&self, ahead: usize) -> Option<u32> {
+        self.free_len.checked_sub(ahead + 1).and_then(|at| self.free.get(at).copied())
     }
 }
 
@@ -273,7 +278,8 @@ mod tests {
 
     fn take(slab: &mut Slab<Number>, number: u32) -> Option<ConnId> {
         let at = slab.next_free()?;
-        slab.occupy(at, Number(number));
+        let generation = slab.slot(at).link.generation;
+        slab.occupy(at, Number(number), Link { generation, state: State::LIVE, ..Link::default() });
         Some(slab.id(at))
     }
 

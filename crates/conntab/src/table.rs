@@ -1,12 +1,11 @@
 //! The table: index, slab and wheel together.
 
 use crate::bucket::{Bucket, Item};
-use crate::hash::{Hash, Hasher};
+use crate::hash::{EntryHashes, Hash, Hasher};
 use crate::index::{Index, buckets_for};
 use crate::key::Direction;
-use crate::keys::Keys;
 use crate::region::{LINE_BYTES, Region, array_bytes};
-use crate::slab::{ConnId, Entry, Peers, Slab, Slot, State};
+use crate::slab::{ConnId, Entry, Link, Peers, Slab, Slot, State};
 use crate::wheel::{Chunk, Epoch, Head, TURN, Wheel, chunks_for};
 
 /// Why a table could not be made.
@@ -207,7 +206,21 @@ impl<E: Entry> ConnTable<E> {
 
     /// Adds a connection that ends at `now_ms + timeout_ms` unless that is moved. A reply key that another connection
     /// has is accepted: the newest answers.
+    #[inline]
     pub fn insert(&mut self, entry: E, now_ms: u64, timeout_ms: u64) -> Result<ConnId, InsertError> {
+        let hashes = self.hash_entry(&entry);
+        self.insert_hashed(entry, hashes, now_ms, timeout_ms)
+    }
+
+    /// [`insert`](Self::insert) with the hashes of the entry's keys at hand, as
+    /// [`prefetch_insert`](Self::prefetch_insert) gives them.
+    pub fn insert_hashed(
+        &mut self,
+        entry: E,
+        hashes: EntryHashes,
+        now_ms: u64,
+        timeout_ms: u64,
+    ) -> Result<ConnId, InsertError> {
         let Some(at) = self.slab.next_free() else {
             // An existing connection is the more useful answer, and does not need the slot.
             let holder =
@@ -220,16 +233,15 @@ impl<E: Entry> ConnTable<E> {
             self.epoch = Epoch::starting(now_ms);
             self.wheel.restart();
         }
-        let keys = Keys::of(&entry);
-        let holder = self.place_keys(at, &Keys::none(), &keys)?;
-        self.slab.occupy(at, entry);
-        self.settle_keys(at, &Keys::none(), &keys, holder);
+        let (state, holder) = self.place_entry(at, &entry, hashes)?;
         let expiry = self.epoch.tick_at(now_ms.saturating_add(timeout_ms));
         let armed = self.wheel.arm(at, expiry);
-        let link = &mut self.slab.slot_mut(at).link;
-        link.expiry = expiry;
-        link.armed = armed;
-        Ok(self.slab.id(at))
+        let generation = self.slab.slot(at).link.generation;
+        self.slab.occupy(at, entry, Link { expiry, generation, armed, state });
+        if let Some(holder) = holder {
+            self.join_peers(at, holder, hashes.of(Direction::Reply));
+        }
+        Ok(ConnId { index: at, generation })
     }
 
     /// Takes a connection out. `None` if it is gone already.
@@ -239,8 +251,7 @@ impl<E: Entry> ConnTable<E> {
     }
 
     pub(crate) fn remove_at(&mut self, at: u32) -> E {
-        let keys = self.indexed_keys(at);
-        self.settle_keys(at, &keys, &Keys::none(), None);
+        self.unplace_entry(at);
         self.wheel.disarm(at, self.slab.slot(at).link.armed);
         self.slab.release(at)
     }

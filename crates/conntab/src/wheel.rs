@@ -114,6 +114,9 @@ impl Wheel {
             let chunk = self.free_chunk;
             self.free_chunk = self.chunks[chunk as usize].next;
             self.chunks[chunk as usize].next = head.chunk;
+            if let Some(next) = self.chunks.get(self.free_chunk as usize) {
+                prefetch(next);
+            }
             head = Head { chunk, len: 0 };
         }
         self.chunks[head.chunk as usize].slots[head.len as usize] = slot;
@@ -122,6 +125,14 @@ impl Wheel {
         self.heads[at as usize] = head;
         self.armed += 1;
         at as u16
+    }
+
+    /// Asks for where `slot` is noted.
+    #[inline(always)]
+    pub(crate) fn prefetch_home(&self, slot: u32) {
+        if let Some(home) = self.home.get(slot as usize) {
+            prefetch(home);
+        }
     }
 
     /// Takes `slot` out of the wheel slot that `arm` returned.
