@@ -109,6 +109,22 @@ impl<E: Entry> ConnTable<E> {
         Probe { hash, candidate }
     }
 
+    /// First stage of a look-up in two, of a key alone: its hash, and a request for its bucket.
+    #[inline]
+    pub fn begin(&self, key: &E::Key) -> Probe {
+        let hash = self.hash(key);
+        self.prefetch_bucket(hash);
+        Probe { hash, candidate: Candidate::NONE }
+    }
+
+    /// Second stage: looks for a candidate in both buckets, and asks for its lines.
+    #[inline]
+    pub fn approach(&self, probe: &mut Probe) {
+        *probe = self.probe(probe.hash);
+        self.probe_alternate(probe);
+        self.prefetch_candidate(probe);
+    }
+
     /// Looks for a candidate in the alternate bucket, if the probe says that one may be there.
     #[inline]
     pub fn probe_alternate(&self, probe: &mut Probe) {

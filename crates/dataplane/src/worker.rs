@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use dpdk::{Burst, Clock, Consumer, Mbuf, RxQueue};
+use dpdk::{BURST, Burst, Clock, Consumer, Mbuf, RxQueue};
 use inet::{DropReason, PortIndex};
 use ipvs::sync::Record;
 use ipvs::{Snapshot, WorkerId};
@@ -80,15 +80,17 @@ impl Worker {
         let mut packets = 0;
         for (port, queue) in &mut self.queues {
             packets += queue.burst(burst);
-            for packet in burst.drain() {
+            let mut whole = [const { None }; BURST];
+            for (slot, packet) in whole.iter_mut().zip(burst.drain()) {
                 if packet.is_contiguous() {
-                    self.pipeline.receive(now_ms, *port, packet, &mut self.outbox);
+                    *slot = Some(packet);
                 } else {
                     self.counters.rx.add(1);
                     self.counters.rx_bytes.add(packet.packet_len() as u64);
                     self.counters.discard(DropReason::NotContiguous);
                 }
             }
+            self.pipeline.receive_burst(now_ms, *port, &mut whole, &mut self.outbox);
         }
         packets
     }

@@ -91,6 +91,11 @@ impl Addresses {
         &self.list
     }
 
+    /// All addresses, and the broadcast addresses of their links.
+    pub(crate) fn ours(&self) -> impl Iterator<Item = IpAddr> + Clone {
+        self.list.iter().map(|address| address.addr).chain(self.broadcasts.keys().copied())
+    }
+
     pub(crate) fn own(&self, addr: IpAddr) -> Option<&Address> {
         self.first.get(&addr).map(|&index| &self.list[index as usize])
     }

@@ -10,6 +10,7 @@
 mod address;
 pub mod arp_nd;
 pub mod drop;
+mod foreign;
 pub mod fragment;
 pub mod icmp;
 mod iface;

@@ -10,6 +10,7 @@ use wire::Family;
 use wire::ether::MacAddr;
 
 use crate::address::{Address, AddressRole, Addresses, is_link_local, link_local, network, width};
+use crate::foreign::Foreign;
 use crate::iface::{Iface, IfaceId, PortIndex};
 use crate::route::{NextHop, Route, RouteTable};
 
@@ -124,6 +125,7 @@ pub struct Net {
     ifaces: Vec<Iface>,
     by_port: HashMap<(PortIndex, Option<u16>), IfaceId>,
     addresses: Addresses,
+    foreign: Foreign,
     routes: RouteTable,
     neighbours: Vec<StaticNeighbour>,
     forwarding: bool,
@@ -144,10 +146,12 @@ impl Net {
         }
         check_neighbours(&config.neighbours, config.ifaces.len())?;
         let routes = RouteTable::build(routes);
+        let foreign = Foreign::build(addresses.ours());
         let net = Self {
             ifaces: config.ifaces,
             by_port,
             addresses,
+            foreign,
             routes,
             neighbours: config.neighbours,
             forwarding: config.forwarding,
@@ -174,6 +178,13 @@ impl Net {
     /// Our address equal to `addr`, on whichever interface.
     pub fn own(&self, addr: IpAddr) -> Option<&Address> {
         self.addresses.own(addr)
+    }
+
+    /// Whether `addr` is certainly neither ours nor a broadcast address of our links. Of an address that is neither `false` is
+    /// rare, but happens: then [`Net::own`] and [`Net::is_broadcast_or_multicast`] say what it is.
+    #[inline]
+    pub fn is_surely_foreign(&self, addr: IpAddr) -> bool {
+        self.foreign.has_not(addr)
     }
 
     /// Our address equal to `addr` on this interface: what ARP and ND answer for.

@@ -11,6 +11,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use conntab::{ConnTable, Direction, Entry, Key, Key4, Key6};
+use wire::onward::{self, Ends};
 use wire::{Family, PacketInfo, protocol};
 
 use crate::protocol::Ports;
@@ -76,6 +77,9 @@ pub(crate) trait FlowKey: Key + Default {
         let ports = ((hash >> 16) as u16, hash as u16);
         Self::new(key.src(), key.dst(), ports.0, ports.1, key.protocol_number()).flagged(CALL_KEY)
     }
+
+    /// Sends a plain packet on with these ends; `false`, and the packet as it was, if it is not plain ([`onward`]).
+    fn send_on(&self, frame: &mut [u8], info: &PacketInfo) -> bool;
 
     /// The family's connections.
     fn table(tables: &Tables) -> &ConnTable<Connection<Self>>;
@@ -248,7 +252,7 @@ impl<K: FlowKey> Entry for Connection<K> {
 
 /// What the keys' own methods share under the trait's names.
 macro_rules! delegate {
-    ($key:ident, $addr:ty, $table:ident) => {
+    ($key:ident, $addr:ty, $table:ident, $onward:path) => {
         type Addr = $addr;
 
         #[inline]
@@ -292,6 +296,12 @@ macro_rules! delegate {
         }
 
         #[inline]
+        fn send_on(&self, frame: &mut [u8], info: &PacketInfo) -> bool {
+            let (sport, dport) = (self.sport(), self.dport());
+            $onward(frame, info, &Ends { src: self.src(), dst: self.dst(), sport, dport })
+        }
+
+        #[inline]
         fn table(tables: &Tables) -> &ConnTable<Connection<Self>> {
             &tables.$table
         }
@@ -305,7 +315,7 @@ macro_rules! delegate {
 
 impl FlowKey for Key4 {
     const FAMILY: Family = Family::V4;
-    delegate!(Key4, Ipv4Addr, v4);
+    delegate!(Key4, Ipv4Addr, v4, onward::v4);
 
     #[inline]
     fn of(frame: &[u8], info: &PacketInfo) -> Self {
@@ -329,7 +339,7 @@ impl FlowKey for Key4 {
 
 impl FlowKey for Key6 {
     const FAMILY: Family = Family::V6;
-    delegate!(Key6, Ipv6Addr, v6);
+    delegate!(Key6, Ipv6Addr, v6, onward::v6);
 
     #[inline]
     fn of(frame: &[u8], info: &PacketInfo) -> Self {

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod burst;
 mod counters;
 mod gather;
 mod host;

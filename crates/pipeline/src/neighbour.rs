@@ -36,6 +36,7 @@ impl<B: PacketBuf> Pipeline<B> {
         packet: B,
         out: &mut impl Ports<B>,
     ) {
+        self.ways.forget_neighbours();
         let net = &self.director.snapshot().net;
         match received.action {
             Action::Reply => self.link.transmit(net, iface, packet, out),

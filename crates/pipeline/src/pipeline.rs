@@ -33,6 +33,7 @@ use ipvs::{Cursor, Director, ServiceId, Snapshot, Verdict, WorkerId};
 use wire::parse::{Parsed, parse};
 use wire::{PacketBuf, PacketInfo, ether, ndp, rewrite, vlan};
 
+use crate::burst::Ways;
 use crate::counters::Counters;
 use crate::gather::{Recut, in_usual_buffer, may_be_fragment};
 use crate::link::Link;
@@ -45,6 +46,7 @@ pub struct Pipeline<B: PacketBuf> {
     pub(crate) director: Director,
     pub(crate) reassembly: Reassembly<B>,
     pub(crate) link: Link<B>,
+    pub(crate) ways: Ways,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -73,7 +75,7 @@ impl<B: PacketBuf> Pipeline<B> {
         let mut link = Link::new(worker, neighbours, icmp_per_second, Arc::clone(&counters), seed);
         link.neighbours.apply(&director.snapshot().net);
         counters.generation.set(director.snapshot().generation);
-        Self { worker, director, reassembly, link, counters }
+        Self { worker, director, reassembly, link, ways: Ways::default(), counters }
     }
 
     /// A frame from a port.
@@ -346,6 +348,7 @@ impl<B: PacketBuf> Pipeline<B> {
 
     /// What another worker learned.
     pub fn learn(&mut self, now_ms: u64, news: News, out: &mut impl Ports<B>) {
+        self.ways.forget_neighbours();
         let learned = match news {
             News::Neighbour(learned) => learned,
             News::PathMtu(path) => return self.director.learn_path_mtu(now_ms, path),
@@ -362,6 +365,7 @@ impl<B: PacketBuf> Pipeline<B> {
         self.director.expire(now_ms, budget);
         let mut left = budget;
         while let Some(event) = self.link.neighbours.poll(now_ms, &mut left) {
+            self.ways.forget_neighbours();
             match event {
                 NeighEvent::Probe(probe) => self.link.probe(&self.director.snapshot().net, &probe, out),
                 NeighEvent::Failed(packet, reason) => {
@@ -412,6 +416,7 @@ impl<B: PacketBuf> Pipeline<B> {
     /// addresses that are new.
     pub fn apply(&mut self, snapshot: Arc<Snapshot>, out: &mut impl Ports<B>) -> Arc<Snapshot> {
         let old = self.director.apply(snapshot);
+        self.ways.forget();
         let snapshot = self.director.snapshot();
         if self.link.neighbours.apply(&snapshot.net) {
             // What waited for one that is now given will hear of no answer. Time does not matter to one that is given.
@@ -459,6 +464,7 @@ impl<B: PacketBuf> Pipeline<B> {
     /// Forgets learned neighbours of one interface, or of all; what waited for them is dropped at the next tick.
     pub fn flush_neighbours(&mut self, iface: Option<IfaceId>) {
         self.link.neighbours.flush(iface);
+        self.ways.forget_neighbours();
     }
 
     /// Forgets connections, all or those of one service, in the next `budget` places of the tables from `from` on. Returns

@@ -28,6 +28,7 @@ pub mod icmpv6;
 pub mod ipv4;
 pub mod ipv6;
 pub mod ndp;
+pub mod onward;
 pub mod parse;
 pub mod pptp;
 pub mod protocol;

@@ -60,6 +60,8 @@ pub struct Lab {
     pub now_ms: u64,
     /// Whether the host answers what it is given, as one that nobody listens on; else what it is given ends there.
     pub host_answers: bool,
+    /// Whether frames go through the director as bursts do, of which each is one, or as single packets.
+    pub in_bursts: bool,
     counters: Arc<Counters>,
     services: Vec<(ServiceWords, Service)>,
     /// What the director was last given: what follows goes by what was.
@@ -110,6 +112,7 @@ impl Lab {
             helpers: Helpers::NONE,
             now_ms: 0,
             host_answers: false,
+            in_bursts: true,
             counters,
             services: Vec::new(),
             table: ServiceTable::default(),
@@ -150,7 +153,11 @@ impl Lab {
         let before: Vec<u64> = dropped(self);
         let made = self.counters.generated.get();
         let mut wires = self.wires();
-        self.pipeline.receive(self.now_ms, port(side), VecBuf::new(frame), &mut wires);
+        let packet = VecBuf::new(frame);
+        match self.in_bursts {
+            true => self.pipeline.receive_burst(self.now_ms, port(side), &mut [Some(packet)], &mut wires),
+            false => self.pipeline.receive(self.now_ms, port(side), packet, &mut wires),
+        }
         self.tell(std::mem::take(&mut wires.records));
         let to_host = !wires.to_host.is_empty();
         if to_host {

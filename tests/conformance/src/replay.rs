@@ -51,8 +51,17 @@ pub struct Difference {
     pub got: String,
 }
 
-/// Replays a trace.
+/// Replays a trace, as bursts and as single packets.
+///
+/// # Panics
+/// If the two go differently.
 pub fn replay(trace: &Trace) -> Replay {
+    let (singly, in_bursts) = (replayed(trace, false), replayed(trace, true));
+    assert_eq!(singly.differences, in_bursts.differences, "{}: one at a time, in bursts", trace.scenario);
+    in_bursts
+}
+
+fn replayed(trace: &Trace, in_bursts: bool) -> Replay {
     let mut run = Run {
         lab: Lab::with_connections(4000),
         needs: BTreeSet::new(),
@@ -61,6 +70,7 @@ pub fn replay(trace: &Trace) -> Replay {
         messages: Messages::default(),
     };
     run.lab.host_answers = true;
+    run.lab.in_bursts = in_bursts;
     if trace.extra_modules.split_whitespace().any(|module| module == "ip_vs_ftp") {
         run.lab.helpers = Helpers::NONE.with(Helper::Ftp, &[Helper::Ftp.well_known_port()]);
     }

@@ -120,7 +120,7 @@ impl Bench {
     fn receive(&mut self, port: PortIndex, frame: &[u8]) -> (u64, VecBuf) {
         let packet = VecBuf::new(frame);
         let before = ALLOCATIONS.get();
-        self.pipeline.receive(self.now_ms, port, packet, &mut self.slot);
+        self.pipeline.receive_burst(self.now_ms, port, &mut [Some(packet)], &mut self.slot);
         let made = ALLOCATIONS.get() - before;
         let out = self.slot.sent.take().or_else(|| self.slot.to_host.take());
         (made, out.expect("a packet goes on"))

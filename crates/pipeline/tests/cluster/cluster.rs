@@ -174,7 +174,23 @@ impl Cluster {
     /// A frame comes in on a port, on a queue of this worker.
     pub fn receive(&mut self, worker: usize, port: PortIndex, frame: &[u8]) -> Sent {
         let Worker { pipeline, ports } = &mut self.workers[worker];
+        pipeline.receive_burst(self.now_ms, port, &mut [Some(VecBuf::new(frame))], ports);
+        self.settle()
+    }
+
+    /// The same, one packet at a time.
+    pub fn receive_singly(&mut self, worker: usize, port: PortIndex, frame: &[u8]) -> Sent {
+        let Worker { pipeline, ports } = &mut self.workers[worker];
         pipeline.receive(self.now_ms, port, VecBuf::new(frame), ports);
+        self.settle()
+    }
+
+    /// Frames come in together.
+    pub fn receive_burst(&mut self, worker: usize, port: PortIndex, frames: &[Vec<u8>]) -> Sent {
+        let Worker { pipeline, ports } = &mut self.workers[worker];
+        let mut packets: Vec<_> = frames.iter().map(|frame| Some(VecBuf::new(frame))).collect();
+        pipeline.receive_burst(self.now_ms, port, &mut packets, ports);
+        assert!(packets.iter().all(Option::is_none), "all are taken");
         self.settle()
     }
 

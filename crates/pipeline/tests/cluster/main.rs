@@ -1,6 +1,7 @@
 //! The whole director without ports, driven as a cluster of workers: every packet's way, and that each is accounted for.
 
 mod allocation;
+mod bursts;
 mod cluster;
 mod fragments;
 mod frames;
