@@ -1,8 +1,9 @@
 //! The memory of a table: one region, given by the caller or taken from the allocator, cut into arrays at start.
 //!
 //! Arrays hold plain data and indices, never pointers into the region, so that its content means the same wherever it
-//! is mapped. Every array starts on a cache line and is written once when it is cut, so no page is first touched by a
-//! packet.
+//! is mapped. Every array starts on a cache line. What an array holds at first is written before it can be read: all of it
+//! at start, or as it grows into the part of the region that was set aside for it, so that memory that no connection
+//! ever needed is never touched.
 
 use std::alloc::Layout;
 use std::marker::PhantomData;
@@ -62,6 +63,31 @@ impl Region {
         Region { memory: Arc::new(memory), used: 0 }
     }
 
+    /// Asks the kernel to back the next `bytes` with huge pages, as far as they fill such, if the memory was allocated here.
+    /// A hint, for what is read all over and written whole at start; not for what grows, where the first use of a huge
+    /// page would keep a packet waiting while it is cleared.
+    pub(crate) fn prefer_huge_pages(&self, bytes: usize) {
+        #[cfg(all(target_os = "linux", not(miri)))]
+        if self.memory.layout.is_some() {
+            let from = self.used.next_multiple_of(HUGE_PAGE_BYTES);
+            let end =
+                self.used.saturating_add(bytes).min(self.memory.len) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
+            if from < end {
+                // SAFETY: the range is inside the allocation, which starts on a huge page, and the advice changes how
+                // memory is backed, never what it holds. That it may be refused is all the same.
+                unsafe {
+                    libc::madvise(
+                        self.memory.start.as_ptr().add(from).cast(),
+                        end - from,
+                        libc::MADV_HUGEPAGE,
+                    )
+                };
+            }
+        }
+        #[cfg(not(all(target_os = "linux", not(miri))))]
+        let _ = bytes;
+    }
+
     /// Its size in bytes.
     pub fn len(&self) -> usize {
         self.memory.len
@@ -74,21 +100,24 @@ impl Region {
 
     /// Cuts off an array of `len` copies of `value`. `None` if the rest is too small.
     pub(crate) fn cut<T: Copy>(&mut self, len: usize, value: T) -> Option<Array<T>> {
+        let mut array = self.set_aside(len)?;
+        array.grow(len, value);
+        Some(array)
+    }
+
+    /// Cuts off an array that is empty and can grow to `most` items. `None` if the rest is too small.
+    pub(crate) fn set_aside<T: Copy>(&mut self, most: usize) -> Option<Array<T>> {
         const { assert!(align_of::<T>() <= LINE_BYTES) };
         let begin = self.memory.start.as_ptr() as usize;
         let from = (begin + self.used).next_multiple_of(LINE_BYTES) - begin;
-        let end = len.checked_mul(size_of::<T>())?.checked_add(from)?;
+        let end = most.checked_mul(size_of::<T>())?.checked_add(from)?;
         if end > self.memory.len {
             return None;
         }
         self.used = end;
         // SAFETY: `from` is inside the memory, which is one allocation.
         let start = unsafe { self.memory.start.add(from) }.cast::<T>();
-        for at in 0..len {
-            // SAFETY: the array ends at `end`, inside the memory, is aligned for T, and no other array covers it.
-            unsafe { start.add(at).write(value) };
-        }
-        Some(Array { start, len, _memory: Arc::clone(&self.memory), _owns: PhantomData })
+        Some(Array { start, len: 0, most, _memory: Arc::clone(&self.memory), _owns: PhantomData })
     }
 }
 
@@ -97,10 +126,12 @@ pub(crate) const fn array_bytes<T>(len: usize) -> usize {
     (len * size_of::<T>()).next_multiple_of(LINE_BYTES)
 }
 
-/// A fixed array in a region, used as a slice.
+/// An array in a region, used as a slice. Invariant: room for `most` items from `start` is this array's alone, aligned for
+/// them, inside the memory; the first `len <= most` are written.
 pub(crate) struct Array<T> {
     start: NonNull<T>,
     len: usize,
+    most: usize,
     _memory: Arc<Memory>,
     _owns: PhantomData<T>,
 }
@@ -108,12 +139,23 @@ pub(crate) struct Array<T> {
 // SAFETY: an array is the only owner of its part of the region, so it may move with its items.
 unsafe impl<T: Send> Send for Array<T> {}
 
+impl<T: Copy> Array<T> {
+    /// Adds copies of `value` until there are `len`, or as many as there is room for.
+    pub(crate) fn grow(&mut self, len: usize, value: T) {
+        for at in self.len..len.min(self.most) {
+            // SAFETY: `at < most`, so this is inside the part that is the array's alone, aligned for T.
+            unsafe { self.start.add(at).write(value) };
+            self.len = at + 1;
+        }
+    }
+}
+
 impl<T> Deref for Array<T> {
     type Target = [T];
 
     #[inline(always)]
     fn deref(&self) -> &[T] {
-        // SAFETY: `cut` initialised exactly these items, and only this array reaches them.
+        // SAFETY: `grow` wrote exactly these items, and only this array reaches them.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
@@ -145,6 +187,21 @@ mod tests {
         assert!(region.cut(1000, 0u8).is_none(), "more than the rest");
         assert!(region.cut(usize::MAX, 0u64).is_none(), "an overflowing size");
         assert!(region.cut(100, 0u8).is_some(), "a refusal leaves the rest usable");
+    }
+
+    #[test]
+    fn an_array_grows_into_what_was_set_aside_for_it_and_no_further() {
+        let mut region = Region::allocate(640).unwrap();
+        let mut growing = region.set_aside::<u32>(100).unwrap();
+        let mut after = region.cut(10, 7u32).unwrap();
+        assert_eq!(growing.len(), 0);
+        growing.grow(60, 1);
+        growing[59] = 2;
+        growing.grow(50, 9);
+        growing.grow(1000, 3);
+        assert_eq!((growing.len(), growing[58], growing[59], growing[60], growing[99]), (100, 1, 2, 3, 3));
+        after[0] = 8;
+        assert_eq!((growing[99], after[9]), (3, 7));
     }
 
     #[test]

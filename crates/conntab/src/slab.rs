@@ -142,23 +142,47 @@ pub(crate) struct Slab<E> {
     /// The numbers of the free slots, the next one to use last.
     free: Array<u32>,
     free_len: usize,
+    capacity: usize,
     /// Slots whose generations are used up.
     pub(crate) retired: usize,
 }
 
 impl<E: Entry> Slab<E> {
+    /// A slab that can grow to `capacity` slots and has none.
     pub(crate) fn new(region: &mut Region, capacity: usize) -> Option<Slab<E>> {
-        let slots = region.cut(capacity, Slot { entry: E::default(), link: Link::default() })?;
-        let peers = region.cut(capacity, Peers { newer: NONE, older: NONE })?;
-        let mut free = region.cut(capacity, 0)?;
-        for (at, slot) in free.iter_mut().rev().enumerate() {
-            *slot = at as u32;
-        }
-        Some(Slab { slots, peers, free, free_len: capacity, retired: 0 })
+        let slots = region.set_aside(capacity)?;
+        let peers = region.set_aside(capacity)?;
+        let free = region.set_aside(capacity)?;
+        Some(Slab { slots, peers, free, free_len: 0, capacity, retired: 0 })
     }
 
+    /// Grows to `ready` slots; the new ones are free, and the lowest of them is the next to use.
+    pub(crate) fn grow(&mut self, ready: usize) {
+        let before = self.ready();
+        self.slots.grow(ready, Slot { entry: E::default(), link: Link::default() });
+        self.peers.grow(ready, Peers { newer: NONE, older: NONE });
+        self.free.grow(ready, NONE);
+        for at in (before..self.ready()).rev() {
+            self.free[self.free_len] = at as u32;
+            self.free_len += 1;
+        }
+    }
+
+    /// Slots there can be.
     pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Slots there are, in use or free.
+    #[inline(always)]
+    pub(crate) fn ready(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Slots that are ready for a connection.
+    #[inline(always)]
+    pub(crate) fn free(&self) -> usize {
+        self.free_len
     }
 
     #[inline(always)]
@@ -273,7 +297,24 @@ mod tests {
     }
 
     fn slab(capacity: usize) -> Slab<Number> {
-        Slab::new(&mut Region::allocate(1 << 16).unwrap(), capacity).unwrap()
+        let mut slab = Slab::new(&mut Region::allocate(1 << 16).unwrap(), capacity).unwrap();
+        slab.grow(capacity);
+        slab
+    }
+
+    #[test]
+    fn a_slab_that_grows_keeps_what_it_has_and_uses_the_new_slots_from_the_lowest() {
+        let mut slab = Slab::new(&mut Region::allocate(1 << 16).unwrap(), 5).unwrap();
+        assert_eq!((slab.next_free(), slab.ready(), slab.capacity()), (None, 0, 5));
+        slab.grow(2);
+        let ids: Vec<_> = (0..2).map(|number| take(&mut slab, number).unwrap()).collect();
+        assert_eq!((take(&mut slab, 9), slab.len()), (None, 2));
+        slab.grow(4);
+        assert_eq!((slab.len(), slab.free(), slab.ready()), (2, 2, 4));
+        assert_eq!(take(&mut slab, 2).unwrap().index(), 2);
+        slab.grow(usize::MAX);
+        assert_eq!((slab.free(), slab.ready()), (2, 5));
+        assert!(ids.iter().zip(0..).all(|(&id, number)| slab.live(id).unwrap().entry == Number(number)));
     }
 
     fn take(slab: &mut Slab<Number>, number: u32) -> Option<ConnId> {

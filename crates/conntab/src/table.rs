@@ -74,6 +74,11 @@ pub struct ConnTable<E> {
     memory_bytes: usize,
 }
 
+/// Slots that a table has ready at start, and keeps ready beyond those in use.
+const READY: usize = 4096;
+/// Slots that are made ready at a time: five to ten KiB of memory.
+const GROW: usize = 64;
+
 impl<E: Entry> ConnTable<E> {
     /// A table for `max_connections`, in memory of the process. `hash_key` is random, made at boot, and secret.
     pub fn with_capacity(max_connections: usize, hash_key: [u8; 32]) -> Result<ConnTable<E>, BuildError> {
@@ -99,7 +104,8 @@ impl<E: Entry> ConnTable<E> {
     ) -> Result<ConnTable<E>, BuildError> {
         let memory_bytes = Self::region_bytes(max_connections)?;
         let short = BuildError::Memory(memory_bytes);
-        Ok(ConnTable {
+        region.prefer_huge_pages(array_bytes::<Bucket>(buckets));
+        let mut table = ConnTable {
             index: Index::new(&mut region, buckets, hasher).ok_or(short)?,
             slab: Slab::new(&mut region, max_connections).ok_or(short)?,
             wheel: Wheel::new(&mut region, max_connections).ok_or(short)?,
@@ -108,7 +114,34 @@ impl<E: Entry> ConnTable<E> {
             refused_full: 0,
             refused_buckets_full: 0,
             memory_bytes,
-        })
+        };
+        table.grow(READY);
+        Ok(table)
+    }
+
+    /// Makes some more slots ready if few are free. To be called once a turn, so that the first use of a piece of memory is
+    /// here and not in the middle of a burst.
+    #[inline]
+    pub fn grow_ahead(&mut self) {
+        if self.slab.free() < READY && self.slab.ready() < self.capacity() {
+            self.grow(GROW);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, slots: usize) {
+        let ready = (self.slab.ready() + slots).min(self.capacity());
+        self.slab.grow(ready);
+        self.wheel.grow(ready);
+    }
+
+    /// The slot that the next connection gets.
+    #[inline]
+    fn next_free(&mut self) -> Option<u32> {
+        if self.slab.free() == 0 && self.slab.ready() < self.capacity() {
+            self.grow(GROW);
+        }
+        self.slab.next_free()
     }
 
     /// How much memory a table for `max_connections` takes, whatever the region's alignment.
@@ -125,7 +158,8 @@ impl<E: Entry> ConnTable<E> {
             + array_bytes::<Chunk>(chunks_for(max_connections)))
     }
 
-    /// The memory that the table takes, all in: slots, both index items of each, timers, free list.
+    /// The memory that a full table takes, all in: slots, both index items of each, timers, free list. It is set aside at
+    /// start; but for the index it is touched only as connections need it.
     pub fn memory_bytes(&self) -> usize {
         self.memory_bytes
     }
@@ -221,7 +255,7 @@ impl<E: Entry> ConnTable<E> {
         now_ms: u64,
         timeout_ms: u64,
     ) -> Result<ConnId, InsertError> {
-        let Some(at) = self.slab.next_free() else {
+        let Some(at) = self.next_free() else {
             // An existing connection is the more useful answer, and does not need the slot.
             let holder =
                 entry.key(Direction::Original).and_then(|key| self.lookup_in(key, Direction::Original));
@@ -290,7 +324,9 @@ impl<E: Entry> ConnTable<E> {
     /// The next `budget` slots, at least one, and what comes after them.
     fn slice(&self, Cursor(from): Cursor, budget: usize) -> (std::ops::Range<u32>, Option<Cursor>) {
         let end = (from as usize).saturating_add(budget.max(1)).min(self.capacity()) as u32;
-        (from.min(end)..end, ((end as usize) < self.capacity()).then_some(Cursor(end)))
+        // The slots that are not ready yet are places all the same, and empty.
+        let ready = self.slab.ready() as u32;
+        (from.min(ready)..end.min(ready), ((end as usize) < self.capacity()).then_some(Cursor(end)))
     }
 }
 
@@ -407,6 +443,38 @@ mod tests {
             let refused = ConnTable::<Conn4>::with_capacity(capacity, [0; 32]);
             assert_eq!(refused.err(), Some(BuildError::Capacity(capacity)));
         }
+    }
+
+    #[test]
+    fn a_table_grows_ahead_of_its_connections_and_has_all_its_places_from_the_start() {
+        let capacity = 4 * READY;
+        let mut table = ConnTable::<Conn4>::with_capacity(capacity, [3; 32]).unwrap();
+        let seen = |table: &ConnTable<Conn4>| {
+            let (mut seen, mut slices, mut from) = (0, 0, Some(Cursor::default()));
+            while let Some(cursor) = from {
+                from = table.scan(cursor, 100, |_, _| seen += 1);
+                slices += 1;
+            }
+            assert_eq!(slices, capacity.div_ceil(100), "places that are not ready count as empty ones");
+            assert_eq!(table.scan(Cursor::at(capacity - 1), 1, |_, _| {}), None);
+            seen
+        };
+        assert_eq!((table.slab.ready(), seen(&table)), (READY, 0));
+        for at in 0..capacity {
+            table.insert(conn4(at as u32), 0, 1000).unwrap();
+            table.grow_ahead();
+            let (ready, used) = (table.slab.ready(), at + 1);
+            assert!(
+                ((used + READY).min(capacity)..used + READY + GROW).contains(&ready),
+                "{ready} for {used}"
+            );
+            if at % 1000 == 0 {
+                assert_eq!(seen(&table), at + 1);
+            }
+        }
+        assert_eq!(table.expire(2000, usize::MAX, |_, _| Expire::Remove), capacity);
+        table.grow_ahead();
+        assert_eq!((table.slab.ready(), table.slab.free()), (capacity, capacity));
     }
 
     #[test]

@@ -81,16 +81,23 @@ pub(crate) struct Wheel {
 }
 
 impl Wheel {
+    /// A wheel that can grow to `capacity` connection slots and has room for none.
     pub(crate) fn new(region: &mut Region, capacity: usize) -> Option<Wheel> {
         let heads = region.cut(TURN as usize, Head { chunk: NONE, len: 0 })?;
-        let mut chunks = region.cut(chunks_for(capacity), Chunk { slots: [NONE; CHUNK], next: NONE })?;
-        let mut free_chunk = NONE;
-        for (at, chunk) in chunks.iter_mut().enumerate().rev() {
-            chunk.next = free_chunk;
-            free_chunk = at as u32;
+        let chunks = region.set_aside(chunks_for(capacity))?;
+        let home = region.set_aside(capacity)?;
+        Some(Wheel { heads, chunks, home, free_chunk: NONE, armed: 0, cursor: 0 })
+    }
+
+    /// Makes room for `ready` connection slots.
+    pub(crate) fn grow(&mut self, ready: usize) {
+        self.home.grow(ready, NONE);
+        let before = self.chunks.len();
+        self.chunks.grow(chunks_for(self.home.len()), Chunk { slots: [NONE; CHUNK], next: NONE });
+        for at in (before..self.chunks.len()).rev() {
+            self.chunks[at].next = self.free_chunk;
+            self.free_chunk = at as u32;
         }
-        let home = region.cut(capacity, NONE)?;
-        Some(Wheel { heads, chunks, home, free_chunk, armed: 0, cursor: 0 })
     }
 
     /// Lets an empty wheel begin a new epoch.
@@ -227,7 +234,11 @@ mod tests {
 
     fn wheel(capacity: usize) -> Wheel {
         let bytes = chunks_for(capacity) * 64 + TURN as usize * 8 + capacity * 4 + 256;
-        Wheel::new(&mut Region::allocate(bytes).unwrap(), capacity).unwrap()
+        let mut wheel = Wheel::new(&mut Region::allocate(bytes).unwrap(), capacity).unwrap();
+        for ready in [capacity / 3, capacity] {
+            wheel.grow(ready);
+        }
+        wheel
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub use engine::calls::Call;
 pub use fast::Lookup;
 pub use flags::ConnFlags;
 pub use hooks::gathers_passing;
-pub use limits::Limits;
+pub use limits::{Limits, bytes_per_connection};
 pub use list::ConnView;
 pub use model::{
     ClientMask, Dest, DestId, Engine, GueChecksum, LocalPool, Method, Persistence, PoolId, SchedulerKind,

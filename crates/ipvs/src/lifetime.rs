@@ -254,5 +254,6 @@ fn expire_in<K: FlowKey>(
     now_ms: u64,
     budget: usize,
 ) {
+    table.grow_ahead();
     table.expire(now_ms, budget, |_, conn| bound.expired(conn, now_ms));
 }

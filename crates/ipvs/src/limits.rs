@@ -1,5 +1,10 @@
 //! How much there may be of everything: fixed at start, because tables are sized by it.
 
+use conntab::{BuildError, ConnTable, Key4, Key6};
+use wire::Family;
+
+use crate::connection::Connection;
+
 /// Bounds of the director's tables. Ids run below these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -30,6 +35,18 @@ impl Limits {
     }
 }
 
+/// Memory that a connection of `family` takes in a worker's table for `connections`, in bytes, all in: the connection, its
+/// two index items, its timer, what is free. What few connections have besides, and what a master of
+/// synchronisation remembers of each (12 bytes), lie beside the table.
+pub fn bytes_per_connection(family: Family, connections: u32) -> Result<f64, BuildError> {
+    let connections = connections as usize;
+    let bytes = match family {
+        Family::V4 => ConnTable::<Connection<Key4>>::region_bytes(connections)?,
+        Family::V6 => ConnTable::<Connection<Key6>>::region_bytes(connections)?,
+    };
+    Ok(bytes as f64 / connections as f64)
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -46,6 +63,17 @@ impl Default for Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_takes_no_more_memory_than_promised() {
+        for connections in [100_000, 1_000_000, 10_000_000, 100_000_000] {
+            let v4 = bytes_per_connection(Family::V4, connections).unwrap();
+            let v6 = bytes_per_connection(Family::V6, connections).unwrap();
+            assert!((90.0..=104.0).contains(&v4), "{v4} bytes an IPv4 connection of {connections}");
+            assert!((150.0..=176.0).contains(&v6), "{v6} bytes an IPv6 connection of {connections}");
+        }
+        assert_eq!(bytes_per_connection(Family::V4, 0), Err(BuildError::Capacity(0)));
+    }
 
     #[test]
     fn connections_are_shared_out_without_losing_any() {
