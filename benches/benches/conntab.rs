@@ -22,6 +22,8 @@ const SECRET: [u8; 32] = [0x5a; 32];
 
 /// A key of either family, made from a flow's number.
 trait FlowKey: conntab::Key + std::hash::Hash + Default + 'static {
+    const FAMILY: &str;
+
     fn original(flow: u32) -> Self;
     fn reply(flow: u32) -> Self;
     /// A key like this one that no connection has.
@@ -34,6 +36,8 @@ fn client(flow: u32) -> (u32, u16) {
 }
 
 impl FlowKey for Key4 {
+    const FAMILY: &str = "v4";
+
     fn original(flow: u32) -> Key4 {
         let (host, port) = client(flow);
         Key4::new(Ipv4Addr::from_bits(0x0a00_0000 + host), Ipv4Addr::new(198, 51, 100, 1), port, 443, 6)
@@ -51,6 +55,8 @@ impl FlowKey for Key4 {
 }
 
 impl FlowKey for Key6 {
+    const FAMILY: &str = "v6";
+
     fn original(flow: u32) -> Key6 {
         let (host, port) = client(flow);
         let net = 0x2001_0db8_u128 << 96;
@@ -241,7 +247,8 @@ fn filled<K: FlowKey>(flows: u32) -> (ConnTable<Conn<K>>, Traffic) {
 
 fn look_up<K: FlowKey>(group: &mut BenchmarkGroup<'_, WallTime>, flows: u32) {
     let (mut table, mut traffic) = filled::<K>(flows);
-    println!("memory: {:.1} bytes a connection", table.memory_bytes() as f64 / table.capacity() as f64);
+    let bytes = table.memory_bytes() as f64 / table.capacity() as f64;
+    println!("bytes-per-conn-{}: {bytes:.1} (a table for {})", K::FAMILY, table.capacity());
     group.bench_function(BenchmarkId::new("one at a time", flows), |bencher| {
         bencher.iter_custom(|n| {
             traffic.time(n, |keys: &[K; BURST]| {
