@@ -83,7 +83,8 @@ impl Core {
     }
 
     /// Makes a connection that a helper expects, controlled by the one in which it read of it. One that is there already is
-    /// left as it is, but for its state and timeout.
+    /// left as it is, but for its state and timeout, if it can still be what the server's packets will carry: else it makes
+    /// way (`stands_for`).
     pub(crate) fn expect<K: FlowKey>(
         &mut self,
         context: &Context<'_>,
@@ -93,7 +94,10 @@ impl Core {
         let Expected { original, server: (addr, port), state, timeout_ms } = *expected;
         let any_port = original.sport() == 0;
         let key = if any_port { original.with_any_port() } else { original };
-        if let Some(id) = K::table(&self.tables).lookup_in(&key, Direction::Original) {
+        let known = K::table(&self.tables).lookup_in(&key, Direction::Original);
+        if let Some(id) = known
+            && K::table(&self.tables).get(id).is_some_and(|conn| stands_for(conn, expected))
+        {
             return Ok(self.await_anew::<K>(context, id, expected));
         }
         let Some(session) = K::table(&self.tables).get(by).copied() else {
@@ -111,6 +115,9 @@ impl Core {
             }
             _ => reply(original.src(), original.sport()),
         };
+        if let Some(id) = known {
+            self.make_way::<K>(id);
+        }
         let control = self.control_by::<K>(by)?;
         let mark = self.side.get(session.side).map_or(0, |side| side.mark);
         let conn = Connection::new(key, reply, session.dest, session.method);
@@ -121,6 +128,16 @@ impl Core {
             context.now_ms,
             timeout_ms,
         )
+    }
+
+    /// Leaves a connection its server's packets, and its place among the local ports, until it ends; its client's packets will
+    /// be another's.
+    fn make_way<K: FlowKey>(&mut self, id: ConnId) {
+        let table = K::table_mut(&mut self.tables);
+        if let Some(conn) = table.get(id).copied() {
+            let done = table.rekey(id, Connection { flags: conn.flags | ConnFlags::REPLIES_ONLY, ..conn });
+            debug_assert!(done.is_ok(), "a connection that loses a key needs no room");
+        }
     }
 
     fn await_anew<K: FlowKey>(
@@ -152,6 +169,15 @@ impl Core {
             }
         }
     }
+}
+
+/// Whether a connection with the client's endpoint that is expected can be the one: it was of another session with another
+/// server otherwise, whose packets would not find it. And under FULLNAT one that has been used leads to a local port at which
+/// the server may still wait for stray packets (TIME-WAIT), so that it would refuse to connect to it again; with masquerading
+/// the client's own port is what the server sees, whatever is done here.
+fn stands_for<K: FlowKey>(conn: &Connection<K>, expected: &Expected<K>) -> bool {
+    let same_server = (conn.reply.src(), conn.reply.sport()) == expected.server;
+    same_server && (!conn.is_fullnat() || conn.state == expected.state)
 }
 
 #[cfg(test)]

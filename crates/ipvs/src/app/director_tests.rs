@@ -208,6 +208,38 @@ fn the_server_connects_to_where_the_client_listens() {
     }
 }
 
+/// A client that names a port again soon after: the server still holds the first connection's endpoints.
+#[test]
+fn a_port_that_is_named_again_gets_another_local_one() {
+    for mut site in sites(&BOTH) {
+        let control = site.control();
+        let said = site.active(site.hosts.client, 51_214);
+        let named = |site: &mut Site, seq| {
+            let heard = site.client((CLIENT_PORT, 21), tcp::ACK, seq, 5001, &said);
+            (1024..=65_535).find(|&port| heard.data == site.active(control.0, port)).expect("a port")
+        };
+        let first = named(&mut site, 1001);
+        let again = site.client((CLIENT_PORT, 21), tcp::ACK, 1001 + said.len() as u32, 5001, &said).data;
+        assert_eq!(again, site.active(control.0, first), "still waiting: the same");
+
+        let data = (control.0, first);
+        site.server(20, data, tcp::SYN, 7000, 0, "");
+        site.client((51_214, 20), tcp::SYN | tcp::ACK, 9000, 7001, "");
+        site.server(20, data, tcp::FIN | tcp::ACK, 7001, 9001, "");
+        site.client((51_214, 20), tcp::FIN | tcp::ACK, 9001, 7002, "");
+        let second = named(&mut site, 1001 + 2 * said.len() as u32);
+        assert_eq!(first == second, site.method == Method::Masquerade);
+        // Both are known: what the server still sends on the first, and the second connection.
+        if site.method == Method::Fullnat {
+            site.server(20, data, tcp::ACK, 7002, 9002, "");
+        }
+        let syn = site.server(20, (control.0, second), tcp::SYN, 8000, 0, "");
+        assert_eq!((syn.src, syn.dst), ((site.hosts.vip, 20), (site.hosts.client, 51_214)));
+        let answer = site.client((51_214, 20), tcp::SYN | tcp::ACK, 9500, 8001, "");
+        assert_eq!(answer.src, (control.0, second));
+    }
+}
+
 #[test]
 fn the_client_connects_to_where_the_server_listens() {
     for mut site in sites(&BOTH) {

@@ -5,6 +5,7 @@ mod bursts;
 mod cluster;
 mod fragments;
 mod frames;
+mod ftp;
 mod host;
 mod ipsec;
 mod malformed;
