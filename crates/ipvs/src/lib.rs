@@ -22,6 +22,7 @@ mod input;
 mod lifetime;
 pub mod limits;
 mod list;
+pub mod listing;
 pub mod marks;
 mod math;
 pub mod model;

@@ -2,10 +2,11 @@
 //!
 //! [`parse`] knows the words; whether rvs can do it is the [`Lab`](crate::Lab)'s to say.
 
-use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
+mod ipvsadm;
 
-use ipvs::{GueChecksum, Method, Tunnel};
+use std::net::{IpAddr, SocketAddr};
+
+use ipvs::{Method, Tunnel};
 use sync::{DaemonConfig, Role};
 
 use crate::Feature;
@@ -45,6 +46,8 @@ pub enum Command {
     LinkLocal(IpAddr),
     /// Prints something that the suite compares.
     Show(Listing),
+    /// What ipvsadm refuses before it asks the kernel, and how it says so.
+    Wrong(String),
     /// Something that has no words here yet.
     Needs(Feature),
 }
@@ -54,6 +57,18 @@ pub enum Command {
 pub enum Listing {
     /// `ipvsadm -Ln`: destinations sorted.
     List,
+    /// `ipvsadm -Ln --nosort`: as the kernel tells them.
+    Unsorted,
+    /// `ipvsadm -Ln` of one service.
+    One(Key),
+    /// `ipvsadm -Ln --stats`.
+    Stats,
+    /// `ipvsadm -Ln --rate`: rates are the estimator's, only who has them is compared.
+    Rate,
+    /// `ipvsadm -Ln --persistent-conn`.
+    Persistent,
+    /// `ipvsadm -Sn`.
+    Saved,
     /// `/proc/net/ip_vs`: destinations in the order that schedulers walk.
     Proc,
     /// `ipvsadm -Ln --thresholds`.
@@ -146,6 +161,9 @@ pub fn parse(line: &str) -> Vec<Command> {
             port.map_or(Command::Needs(Feature::Sync), |port| Command::Show(Listing::Origins(Some(port)))),
         ];
     }
+    if let Some((said, rest)) = restored(line) {
+        return said.into_iter().chain(rest.map_or(vec![], parse)).collect();
+    }
     if line.contains('|') && !line.starts_with("dmesg") {
         return vec![Command::Needs(Feature::Ipvsadm)];
     }
@@ -161,6 +179,13 @@ fn one(words: &[&str]) -> Command {
                 return Command::Needs(Feature::Sysctl);
             };
             Command::Mtu { side, mtu }
+        }
+        ["echo", value, ">", file] => {
+            let name = file.strip_prefix("/proc/sys/net/ipv4/vs/");
+            name.map_or(Command::Needs(Feature::Sysctl), |name| Command::Setting {
+                name: name.into(),
+                value: value.into(),
+            })
         }
         ["sysctl", .., setting] => {
             let said = setting.strip_prefix("net.ipv4.vs.").and_then(|setting| setting.split_once('='));
@@ -188,7 +213,7 @@ fn one(words: &[&str]) -> Command {
         ["cat", "/proc/net/ip_vs_stats"] => Command::Show(Listing::Totals),
         // By processor of the recording machine.
         ["cat", "/proc/net/ip_vs_stats_percpu"] => Command::Nothing,
-        ["ipvsadm", ref words @ ..] => ipvsadm(words).unwrap_or(Command::Needs(Feature::Ipvsadm)),
+        ["ipvsadm", ref words @ ..] => ipvsadm::command(words).unwrap_or(Command::Needs(Feature::Ipvsadm)),
         _ => Command::Needs(Feature::Ipvsadm),
     }
 }
@@ -244,139 +269,22 @@ fn number(text: &str) -> Option<u32> {
     }
 }
 
-fn ipvsadm(words: &[&str]) -> Option<Command> {
-    let verb = |edit| if edit { Verb::Edit } else { Verb::Add };
-    Some(match *words {
-        ["-C"] => Command::Clear,
-        ["-Z"] => Command::Zero,
-        ["--set", tcp, fin, udp] => Command::Timeouts {
-            tcp_s: tcp.parse().ok()?,
-            tcp_fin_s: fin.parse().ok()?,
-            udp_s: udp.parse().ok()?,
-        },
-        ["-Ln"] => Command::Show(Listing::List),
-        ["-Ln", "--thresholds"] => Command::Show(Listing::Thresholds),
-        ["-L", "--timeout"] => Command::Show(Listing::Timeouts),
-        ["-L", "--daemon"] => Command::Show(Listing::Daemons),
-        ["--start-daemon", name, ref rest @ ..] => {
-            Command::StartDaemon { role: role(name)?, config: daemon(rest)? }
-        }
-        ["--stop-daemon", name] => Command::StopDaemon(role(name)?),
-        [name @ ("-A" | "-E"), ref rest @ ..] => {
-            Command::Service { verb: verb(name == "-E"), service: service(rest)? }
-        }
-        ["-D", ref rest @ ..] => Command::RemoveService(key(rest)?),
-        [name @ ("-a" | "-e"), ref rest @ ..] => {
-            Command::Dest { verb: verb(name == "-e"), key: key(rest)?, dest: dest(rest)? }
-        }
-        ["-d", ref rest @ ..] => {
-            let (addr, port) = endpoint(value(rest, "-r")?)?;
-            Command::RemoveDest { key: key(rest)?, addr, port }
-        }
-        _ => return None,
-    })
+/// `printf -- 'LINES' | ipvsadm -R`, and what follows it.
+fn restored(line: &str) -> Option<(Vec<Command>, Option<&str>)> {
+    let (lines, rest) = line.strip_prefix("printf -- '")?.split_once("' | ipvsadm -R")?;
+    let commands = lines.split("\\n").filter(|line| !line.is_empty());
+    Some((
+        commands
+            .map(|line| one(&["ipvsadm"].into_iter().chain(line.split_whitespace()).collect::<Vec<_>>()))
+            .collect(),
+        rest.strip_prefix("; "),
+    ))
 }
 
 /// The ports that the FTP helper is loaded with.
 fn ftp_ports(options: &[&str]) -> Vec<u16> {
     let ports = options.iter().find_map(|option| option.strip_prefix("ports=")).unwrap_or("21");
     ports.split(',').filter_map(|port| port.parse().ok()).collect()
-}
-
-fn value<'a>(words: &[&'a str], name: &str) -> Option<&'a str> {
-    let at = words.iter().position(|word| *word == name)?;
-    words.get(at + 1).copied()
-}
-
-fn key(words: &[&str]) -> Option<Key> {
-    let address = |name| value(words, name)?.parse::<SocketAddr>().ok();
-    if let Some(mark) = value(words, "-f") {
-        return Some(Key::Mark { mark: mark.parse().ok()?, v6: words.contains(&"-6") });
-    }
-    let tcp = address("-t").map(Key::Tcp);
-    tcp.or_else(|| address("-u").map(Key::Udp)).or_else(|| address("--sctp-service").map(Key::Sctp))
-}
-
-fn service(words: &[&str]) -> Option<ServiceWords> {
-    const PERSISTENT_S: u32 = 300;
-    let given = value(words, "-p").and_then(|seconds| seconds.parse().ok());
-    Some(ServiceWords {
-        key: key(words)?,
-        scheduler: value(words, "-s").unwrap_or("wlc").into(),
-        scheduler_flags: value(words, "-b").map_or(vec![], |f| f.split(',').map(str::to_owned).collect()),
-        persistent_s: words.contains(&"-p").then_some(given.unwrap_or(PERSISTENT_S)),
-        netmask: value(words, "-M").map(str::to_owned),
-        one_packet: words.contains(&"-o"),
-        engine: value(words, "--pe").map(str::to_owned),
-    })
-}
-
-fn dest(words: &[&str]) -> Option<DestWords> {
-    let number = |name, default| value(words, name).map_or(Some(default), |word| word.parse().ok());
-    let (addr, port) = endpoint(value(words, "-r")?)?;
-    Some(DestWords {
-        addr,
-        port,
-        method: words.iter().find_map(|word| method(word)).unwrap_or(Method::DirectRouting),
-        weight: number("-w", 1)?,
-        upper: number("-x", 0)?,
-        lower: number("-y", 0)?,
-        tunnel: tunnel(words)?,
-    })
-}
-
-/// Flags of a kind that has no use for them are let pass, as ipvsadm lets them.
-fn tunnel(words: &[&str]) -> Option<Tunnel> {
-    let given = |flag| words.contains(&flag);
-    Some(match value(words, "--tun-type") {
-        None | Some("ipip") => Tunnel::Ipip,
-        Some("gre") => Tunnel::Gre { checksum: given("--tun-csum") },
-        Some("gue") => Tunnel::Gue {
-            port: value(words, "--tun-port")?.parse().ok()?,
-            checksum: match () {
-                () if given("--tun-remcsum") => GueChecksum::Remote,
-                () if given("--tun-csum") => GueChecksum::Full,
-                () => GueChecksum::None,
-            },
-        },
-        Some(_) => return None,
-    })
-}
-
-fn role(word: &str) -> Option<Role> {
-    [Role::Master, Role::Backup].into_iter().find(|role| role.name() == word)
-}
-
-fn daemon(words: &[&str]) -> Option<DaemonConfig> {
-    fn given<T: FromStr>(words: &[&str], name: &str, default: T) -> Option<T> {
-        value(words, name).map_or(Some(default), |word| word.parse().ok())
-    }
-    let default = DaemonConfig::new(value(words, "--mcast-interface")?);
-    Some(DaemonConfig {
-        syncid: given(words, "--syncid", default.syncid)?,
-        maxlen: given(words, "--sync-maxlen", default.maxlen)?,
-        group: given(words, "--mcast-group", default.group)?,
-        port: given(words, "--mcast-port", default.port)?,
-        ttl: given(words, "--mcast-ttl", default.ttl)?,
-        ..default
-    })
-}
-
-fn method(word: &str) -> Option<Method> {
-    match word {
-        "-m" => Some(Method::Masquerade),
-        "-i" => Some(Method::Tunnel),
-        "-g" => Some(Method::DirectRouting),
-        "--fullnat" => Some(Method::Fullnat),
-        _ => None,
-    }
-}
-
-fn endpoint(text: &str) -> Option<(IpAddr, Option<u16>)> {
-    if let Ok(at) = text.parse::<SocketAddr>() {
-        return Some((at.ip(), Some(at.port())));
-    }
-    text.trim_start_matches('[').trim_end_matches(']').parse().ok().map(|addr| (addr, None))
 }
 
 #[cfg(test)]
@@ -389,7 +297,7 @@ mod tests {
             key: Key::Tcp(text.parse().expect("address and port")),
             scheduler: "sh".into(),
             scheduler_flags: vec!["sh-fallback".into(), "sh-port".into()],
-            persistent_s: Some(300),
+            persistent_s: Some(360),
             netmask: None,
             one_packet: false,
             engine: None,
@@ -449,7 +357,12 @@ mod tests {
                     port: None,
                 }],
             ),
-            ("ipvsadm -Sn", vec![Command::Needs(Feature::Ipvsadm)]),
+            ("ipvsadm -Sn", vec![Command::Show(Listing::Saved)]),
+            ("ipvsadm -A -f 0", vec![Command::Wrong("invalid fwmark value `0' specified".into())]),
+            (
+                "printf -- '-C\\n-Z\\n' | ipvsadm -R; ipvsadm -Sn",
+                vec![Command::Clear, Command::Zero, Command::Show(Listing::Saved)],
+            ),
             (
                 "sort /proc/net/ip_vs_conn_sync | grep -i \" 0B \" || echo none",
                 vec![Command::Show(Listing::Origins(Some(11)))],

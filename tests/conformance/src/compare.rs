@@ -93,19 +93,26 @@ pub(crate) fn connections(want: &[(String, u64)], got: &[(String, u64)]) -> Opti
     (!same).then(|| (rows(&want, got), rows(got, &want)))
 }
 
-/// Services in any order. `sorted`: destinations in any order too, as ipvsadm sorts them.
-pub(crate) fn blocks(mut want: Vec<Block>, mut got: Vec<Block>, sorted: bool) -> Option<Pair> {
+/// Services and destinations in any order, as ipvsadm sorts them.
+pub(crate) fn blocks(mut want: Vec<Block>, mut got: Vec<Block>) -> Option<Pair> {
     for blocks in [&mut want, &mut got] {
-        if sorted {
-            blocks.iter_mut().for_each(|(_, dests)| dests.sort());
-        }
+        blocks.iter_mut().for_each(|(_, dests)| dests.sort());
         blocks.sort();
     }
+    in_order(&want, &got)
+}
+
+/// Services and destinations in the order that is given.
+pub(crate) fn in_order(want: &[Block], got: &[Block]) -> Option<Pair> {
     let rows = |blocks: &[Block], other: &[Block]| {
         let alone = blocks.iter().filter(|block| !other.contains(block));
         alone.map(|(service, dests)| format!("{service} {}", dests.join(" "))).collect::<Vec<_>>().join("; ")
     };
-    (want != got).then(|| (rows(&want, &got), rows(&got, &want)))
+    let whole = |blocks: &[Block]| blocks.iter().map(|(row, _)| row.as_str()).collect::<Vec<_>>().join("; ");
+    (want != got).then(|| match (rows(want, got), rows(got, want)) {
+        (alone, other) if alone.is_empty() && other.is_empty() => (whole(want), whole(got)),
+        alone => alone,
+    })
 }
 
 fn show(frames: &[Frame], made: bool) -> String {

@@ -1,21 +1,19 @@
 //! What is expected of each scenario, and the verdict on what came of it.
 //!
-//! Two lists lie beside this crate. `not_yet.toml` names, by missing feature, the scenarios that rvs cannot do; they are
-//! replayed all the same, and one that passes fails the suite until its name is gone, so that the list only shrinks.
-//! `differs.toml` names the steps at which rvs differs on purpose, why, and what it does instead, which is checked;
+//! A list lies beside this crate: `differs.toml` names the steps at which rvs differs on purpose, why, and what it does
+//! instead, which is checked;
 //! `docs/conformance.md` tells readers of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Deserialize;
 
-use crate::{Difference, Feature, Replay};
+use crate::{Difference, Replay};
 
-/// The two lists.
+/// The list.
 #[derive(Debug)]
 pub struct Expectations {
-    not_yet: BTreeMap<String, BTreeSet<Feature>>,
     differs: Vec<Differs>,
 }
 
@@ -44,23 +42,14 @@ pub enum Verdict {
         /// Steps that differ on purpose.
         on_purpose: usize,
     },
-    /// Not as Linux; the list says what is missing.
-    NotYet(BTreeSet<Feature>),
-    /// The list says that something is missing, but it passes.
-    NotYetNoMore,
-    /// Not as Linux, or not as the lists say.
+    /// Not as Linux, or not as the list says.
     Failed(Vec<String>),
 }
 
 impl Verdict {
-    /// Whether the scenario went as in Linux.
+    /// Whether the scenario went as in Linux, but for what the list has.
     pub fn passed(&self) -> bool {
-        matches!(self, Self::Passed { .. } | Self::NotYetNoMore)
-    }
-
-    /// Whether it went as the lists say.
-    pub fn expected(&self) -> bool {
-        matches!(self, Self::Passed { .. } | Self::NotYet(_))
+        matches!(self, Self::Passed { .. })
     }
 }
 
@@ -69,11 +58,6 @@ impl fmt::Display for Verdict {
         match self {
             Self::Passed { on_purpose: 0 } => f.write_str("passed"),
             Self::Passed { on_purpose } => write!(f, "passed, {on_purpose} steps differ on purpose"),
-            Self::NotYet(features) => {
-                let names: Vec<&str> = features.iter().map(|feature| feature.name()).collect();
-                write!(f, "not yet: {}", names.join(", "))
-            }
-            Self::NotYetNoMore => f.write_str("passed, though not_yet.toml has it: take its name out"),
             Self::Failed(why) => write!(f, "FAILED: {}", why.join("\n")),
         }
     }
@@ -86,26 +70,14 @@ impl Expectations {
     ///
     /// If the lists are not as described, which the suite's own tests find.
     pub fn of_the_repository() -> Self {
-        let not_yet = toml::from_str(include_str!("../not_yet.toml")).expect("not_yet.toml is valid");
         let differs: DiffersFile =
             toml::from_str(include_str!("../differs.toml")).expect("differs.toml is valid");
-        Self::new(not_yet, differs.difference)
-    }
-
-    fn new(by_feature: BTreeMap<Feature, Vec<String>>, differs: Vec<Differs>) -> Self {
-        let mut not_yet: BTreeMap<String, BTreeSet<Feature>> = BTreeMap::new();
-        for (feature, scenarios) in by_feature {
-            for scenario in scenarios {
-                not_yet.entry(scenario).or_default().insert(feature);
-            }
-        }
-        Self { not_yet, differs }
+        Self { differs: differs.difference }
     }
 
     /// Every scenario that the lists name.
     pub fn scenarios(&self) -> BTreeSet<&str> {
-        let differs = self.differs.iter().map(|differs| differs.scenario.as_str());
-        self.not_yet.keys().map(String::as_str).chain(differs).collect()
+        self.differs.iter().map(|differs| differs.scenario.as_str()).collect()
     }
 
     /// What differs on purpose: scenario, step, reason.
@@ -132,27 +104,20 @@ impl Expectations {
         {
             why.push(format!("[{}] differs no more, though differs.toml has it", differs.step));
         }
-        match self.not_yet.get(&replay.scenario) {
-            Some(_) if why.is_empty() => Verdict::NotYetNoMore,
-            Some(features) if replay.needs.is_subset(features) => Verdict::NotYet(features.clone()),
-            None if why.is_empty() => Verdict::Passed { on_purpose: listed.len() },
-            _ => Verdict::Failed(why),
-        }
+        if why.is_empty() { Verdict::Passed { on_purpose: listed.len() } } else { Verdict::Failed(why) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Feature;
 
     #[test]
     fn replays_are_judged_by_the_lists() {
-        let lists = Expectations::new(
-            BTreeMap::from([(Feature::Sctp, vec!["later".into()])]),
-            vec![Differs { scenario: "odd".into(), step: 3, reason: "why".into(), instead: "x".into() }],
-        );
+        let odd = Differs { scenario: "odd".into(), step: 3, reason: "why".into(), instead: "x".into() };
+        let lists = Expectations { differs: vec![odd] };
         let found = |step, got: &str| Difference { step, want: "w".into(), got: got.into() };
-        let not_yet = || Verdict::NotYet(BTreeSet::from([Feature::Sctp]));
         let failed = |why: &str| Verdict::Failed(vec![why.into()]);
         let table = [
             ("plain", vec![], None, Verdict::Passed { on_purpose: 0 }),
@@ -161,10 +126,6 @@ mod tests {
             ("odd", vec![found(3, "x")], None, Verdict::Passed { on_purpose: 1 }),
             ("odd", vec![found(3, "y")], None, failed("[3] Linux: w\n      rvs: y")),
             ("odd", vec![], None, failed("[3] differs no more, though differs.toml has it")),
-            ("later", vec![found(1, "y")], None, not_yet()),
-            ("later", vec![], Some(Feature::Sctp), not_yet()),
-            ("later", vec![], Some(Feature::Ftp), failed("needs ftp")),
-            ("later", vec![], None, Verdict::NotYetNoMore),
         ];
         for (scenario, differences, needs, want) in table {
             let needs = needs.into_iter().collect();

@@ -2,7 +2,7 @@
 //!
 //! A trace holds the commands that configured Linux, the frames that arrived, and every frame, connection and counter that
 //! came of them. [`replay`] turns the commands into rvs's configuration and drives a [`Lab`]: a pipeline between links that
-//! are like those of the recording. [`Expectations`] say which scenarios need what rvs has not got yet, and where rvs
+//! are like those of the recording. [`Expectations`] say where rvs
 //! differs on purpose; [`Verdict`] is what came of a scenario.
 //!
 //! Invariant: nothing here depends on a clock, a thread, a socket or chance. A replay ends the same way every time.

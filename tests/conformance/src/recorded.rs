@@ -1,14 +1,19 @@
 //! Recorded listings, read into the rows that [`Lab`](crate::Lab) shows.
 
+use crate::command::Listing;
 use crate::lab::Block;
 
 /// Lines above the first service of `ipvsadm -Ln` and its like.
-const HEADING: usize = 3;
+const HEADING: [&str; 3] = ["IP Virtual Server", "Prot", "  ->"];
 
 /// Services and their destinations, the words of a row separated by one blank.
 pub(crate) fn blocks<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
-    for line in lines.into_iter().skip(HEADING) {
+    let heading = lines
+        .into_iter()
+        .enumerate()
+        .filter(|(at, line)| *at >= HEADING.len() || !HEADING.iter().any(|start| line.starts_with(start)));
+    for (_, line) in heading {
         let row = line.split_whitespace().collect::<Vec<_>>().join(" ");
         match blocks.last_mut() {
             Some((_, dests)) if row.starts_with("->") => dests.push(row),
@@ -17,6 +22,41 @@ pub(crate) fn blocks<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<Block>
         }
     }
     blocks
+}
+
+/// Services and their destinations as `ipvsadm -Sn` saves them; a destination's row begins with its own name.
+pub(crate) fn saved<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    for line in lines {
+        match (
+            blocks.last_mut(),
+            line.strip_prefix("-a ").and_then(|line| line.find("-r ").map(|at| &line[at..])),
+        ) {
+            (Some((_, dests)), Some(dest)) => dests.push(dest.trim().to_owned()),
+            _ => blocks.push((line.trim().to_owned(), Vec::new())),
+        }
+    }
+    blocks
+}
+
+/// The first word or two of each row: who it is about.
+pub(crate) fn names(blocks: Vec<Block>) -> Vec<Block> {
+    let name = |row: String| row.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    blocks.into_iter().map(|(row, dests)| (name(row), dests.into_iter().map(name).collect())).collect()
+}
+
+/// Takes the lines of one listing off those that several commands printed.
+pub(crate) fn section<'a>(lines: &mut Vec<&'a str>, listing: Listing) -> Vec<&'a str> {
+    let ours = |(at, line): &(usize, &&str)| match listing {
+        Listing::Saved => line.starts_with('-'),
+        Listing::Totals | Listing::Origins(_) | Listing::Timeouts | Listing::Daemons => true,
+        _ => {
+            *at == 0
+                || ["Prot", "  ->", "TCP", "UDP", "SCTP", "FWM"].iter().any(|start| line.starts_with(start))
+        }
+    };
+    let end = lines.iter().enumerate().take_while(ours).count();
+    lines.drain(..end).collect()
 }
 
 /// Rows of `/proc/net/ip_vs_conn` and seconds left. The heading, where there is one, is skipped, and names and data of

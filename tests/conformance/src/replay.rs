@@ -1,7 +1,6 @@
 //! Replays a trace and compares every frame, connection, gauge and counter.
 //!
-//! Not compared: commands that Linux refused (control has tests of its own for what is refused), and what tools print
-//! beside the listings of [`Listing`]. Statistics are compared where the recording had waited for Linux's timer,
+//! What Linux refused has to be refused, with the same words. Not compared: what tools print beside the listings of [`Listing`]. Statistics are compared where the recording had waited for Linux's timer,
 //! which sums them every two seconds.
 
 use std::collections::BTreeSet;
@@ -114,12 +113,9 @@ impl Run {
         match step {
             Step::Note {} => (0, None),
             Step::Cmd { cmd, rc, out, frames } => {
-                if *rc == 0 {
-                    let frames = without_igmp(frames);
-                    (frames.len(), self.command(cmd, out).or_else(|| compare::frames(&frames, &[], false)))
-                } else {
-                    (0, None)
-                }
+                let frames = without_igmp(frames);
+                let difference = self.command(cmd, *rc, out);
+                (frames.len(), difference.or_else(|| compare::frames(&frames, &[], false)))
             }
             Step::Wait { ms, out } => {
                 self.quiet_ms += ms;
@@ -158,18 +154,32 @@ impl Run {
         self.left.extend(self.lab.advance_to(now_ms));
     }
 
-    fn command(&mut self, line: &str, printed: &str) -> Option<Pair> {
-        let mut difference = None;
+    /// Does the commands of a line and compares how they ended and what they printed. The last one's end is the line's.
+    fn command(&mut self, line: &str, rc: i32, printed: &str) -> Option<Pair> {
+        let mut lines: Vec<&str> = printed.lines().collect();
+        let (mut difference, mut ended) = (None, 0);
         for command in command::parse(line) {
-            // What is impossible here was so in Linux, or the listings tell.
-            if let Err(Refusal::Needs(feature)) = self.lab.run(&command) {
-                self.needs.insert(feature);
-            }
-            if let Command::Show(listing) = command {
-                difference = self.listing(listing, printed.lines());
+            let done = self.lab.run(&command);
+            ended = exit_code(&command, &done);
+            match (done, command) {
+                (Err(Refusal::Needs(feature)), _) => {
+                    self.needs.insert(feature);
+                    return difference;
+                }
+                (Err(Refusal::Refused(why)), _) => {
+                    let want = if lines.is_empty() { "nothing" } else { lines.remove(0) };
+                    if want != why {
+                        difference = difference.or(Some((want.to_owned(), why)));
+                    }
+                }
+                (Ok(()), Command::Show(listing)) => {
+                    let section = recorded::section(&mut lines, listing);
+                    difference = difference.or(self.listing(listing, section.into_iter()));
+                }
+                (Ok(()), _) => {}
             }
         }
-        difference
+        difference.or_else(|| (rc != ended).then(|| (format!("exit code {rc}"), format!("{ended}"))))
     }
 
     fn dump(&mut self, dump: &Dump) -> Option<Pair> {
@@ -208,9 +218,21 @@ impl Run {
                 got.retain(|(row, _)| port.is_none_or(|port| of_port(row, port)));
                 return compare::connections(&recorded::connections_with_origin(lines), &got);
             }
-            Listing::List | Listing::Proc | Listing::Thresholds => {
-                let sorted = listing != Listing::Proc;
-                return compare::blocks(recorded::blocks(lines), self.lab.list(listing), sorted);
+            Listing::Proc | Listing::Unsorted => {
+                let want = recorded::blocks(lines);
+                if self.lab.list_by_salt(listing).any(|got| got == want) {
+                    return None;
+                }
+                return compare::in_order(&want, &self.lab.list(listing));
+            }
+            Listing::Saved => return compare::blocks(recorded::saved(lines), self.lab.list(listing)),
+            Listing::Stats => return compare::blocks(recorded::blocks(lines), self.lab.stats()),
+            Listing::Rate => {
+                let want = recorded::names(recorded::blocks(lines));
+                return compare::blocks(want, recorded::names(self.lab.list(listing)));
+            }
+            Listing::List | Listing::One(_) | Listing::Persistent | Listing::Thresholds => {
+                return compare::blocks(recorded::blocks(lines), self.lab.list(listing));
             }
         };
         (want != got).then_some((want, got))
@@ -221,7 +243,17 @@ impl Run {
             return None;
         }
         let want = recorded::blocks(dump.stats.iter().map(String::as_str));
-        compare::blocks(want, self.lab.stats(), true)
+        compare::blocks(want, self.lab.stats())
+    }
+}
+
+/// What ipvsadm ends with: it finds its words wrong, what it asked for is not there to be shown, or the kernel refuses.
+fn exit_code(command: &Command, done: &Result<(), Refusal>) -> i32 {
+    match (command, done) {
+        (_, Ok(()) | Err(Refusal::Needs(_))) => 0,
+        (Command::Wrong(_), _) => 2,
+        (Command::Show(_), _) => 1,
+        _ => 255,
     }
 }
 

@@ -11,7 +11,7 @@ include!(concat!(env!("OUT_DIR"), "/scenarios.rs"));
 fn check(scenario: &str) {
     let replay = replay(&read_scenario(scenario).expect("the trace"));
     let verdict = Expectations::of_the_repository().judge(&replay);
-    assert!(verdict.expected(), "{scenario}: {verdict}");
+    assert!(verdict.passed(), "{scenario}: {verdict}");
     println!("{scenario}: {} of {} frames, {verdict}", replay.frames_same, replay.frames);
 }
 

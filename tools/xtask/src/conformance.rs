@@ -11,8 +11,6 @@ use lab::{Error, Result};
 pub(crate) struct Tally {
     passed: usize,
     failed: usize,
-    /// Those that did not go as the repository's lists say.
-    unexpected: usize,
 }
 
 /// `cargo xtask conformance [--verbose] [DIR]`: an error if any scenario does not pass.
@@ -29,18 +27,6 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     if tally.failed == 0 { Ok(()) } else { Err(Error::new(format!("{} failed", tally.failed))) }
 }
 
-/// Prints the table of the repository's scenarios: an error if one does not go as the lists say.
-pub(crate) fn as_listed() -> Result<()> {
-    let tally = table(&recorded_scenarios(), false)?;
-    let Tally { passed, failed, unexpected } = tally;
-    println!("{passed} as Linux, {failed} not (tests/conformance/not_yet.toml), {unexpected} unexpected");
-    if tally.unexpected == 0 {
-        Ok(())
-    } else {
-        Err(Error::new(format!("{} scenarios do not go as the lists say", tally.unexpected)))
-    }
-}
-
 fn table(folder: &Path, verbose: bool) -> Result<Tally> {
     let traces = read_folder(folder).map_err(|error| Error::new(error.to_string()))?;
     let lists = Expectations::of_the_repository();
@@ -50,14 +36,13 @@ fn table(folder: &Path, verbose: bool) -> Result<Tally> {
         // One that breaks the director must not hide the others.
         let Ok(replay) = catch_unwind(AssertUnwindSafe(|| replay(trace))) else {
             println!("{:<32} {:>13}  FAILED: the replay panicked", trace.scenario, "");
-            (tally.failed, tally.unexpected) = (tally.failed + 1, tally.unexpected + 1);
+            tally.failed += 1;
             continue;
         };
         let verdict = lists.judge(&replay);
         let frames = format!("{}/{}", replay.frames_same, replay.frames);
         println!("{:<32} {frames:>13}  {}", replay.scenario, result(&verdict, &replay, verbose));
         *if verdict.passed() { &mut tally.passed } else { &mut tally.failed } += 1;
-        tally.unexpected += usize::from(!verdict.expected());
     }
     Ok(tally)
 }
@@ -69,8 +54,7 @@ fn result(verdict: &Verdict, replay: &Replay, verbose: bool) -> String {
     let more = if steps.len() > STEPS_SHOWN { ", …" } else { "" };
     let steps = format!("differs at steps [{}{more}]", steps[..steps.len().min(STEPS_SHOWN)].join(", "));
     let mut text = match verdict {
-        Verdict::Passed { .. } | Verdict::NotYetNoMore => return verdict.to_string(),
-        Verdict::NotYet(_) => format!("{verdict}; {steps}"),
+        Verdict::Passed { .. } => return verdict.to_string(),
         Verdict::Failed(_) if replay.needs.is_empty() => format!("FAILED {steps}"),
         Verdict::Failed(_) => {
             let needs: Vec<&str> = replay.needs.iter().map(|feature| feature.name()).collect();

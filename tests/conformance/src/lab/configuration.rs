@@ -6,8 +6,8 @@ use inet::IfaceId;
 use ipvs::marks::{Addresses, MarkRule};
 
 use ipvs::{
-    ClientMask, Defence, Dest, DestId, Engine, Helper, Helpers, Persistence, PoolId, Protocol, SchedulerKind,
-    SchedulerOptions, Service, ServiceId, ServiceKey,
+    ClientMask, Defence, Dest, DestId, Engine, Helper, Helpers, Method, Persistence, PoolId, Protocol,
+    SchedulerKind, SchedulerOptions, Service, ServiceId, ServiceKey,
 };
 use wire::Family;
 
@@ -15,15 +15,26 @@ use wire::sync::Version;
 
 use super::{Lab, index};
 use crate::Feature;
-use crate::command::{Command, DestWords, Key, MarkWords, ServiceWords, Verb};
+use crate::command::{Command, DestWords, Key, Listing, MarkWords, ServiceWords, Verb};
+
+const NO_SERVICE: &str = "No such service";
+const UNDEFINED: &str = "Service not defined";
+const NO_DEST: &str = "No such destination";
+const NOT_FOUND: &str = "Scheduler or persistence engine not found";
 
 /// Why a command changes nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// rvs lacks this for it; later commands on the same service are refused alike.
     Needs(Feature),
-    /// It makes no sense: what it names is not there, or is there already.
-    Impossible,
+    /// It makes no sense, and the words of ipvsadm for why.
+    Refused(String),
+}
+
+impl Refusal {
+    pub(super) fn said(why: &str) -> Self {
+        Self::Refused(why.into())
+    }
 }
 
 impl From<Feature> for Refusal {
@@ -40,15 +51,21 @@ impl Lab {
     /// Why it cannot be done; nothing has changed then.
     pub(crate) fn run(&mut self, command: &Command) -> Result<(), Refusal> {
         match command {
+            Command::Show(Listing::One(key)) => return self.find(*key, "No such service").map(|_| ()),
             Command::Nothing | Command::Show(_) => return Ok(()),
+            Command::Wrong(why) => return Err(Refusal::said(why)),
             Command::Needs(feature) => return Err(Refusal::Needs(*feature)),
             Command::Zero => self.zero(),
             Command::FtpPorts(ports) => self.helpers = Helpers::NONE.with(Helper::Ftp, ports),
             Command::StartDaemon { role, config } => self.start_daemon(*role, config)?,
             Command::StopDaemon(role) => self.stop_daemon(*role)?,
             Command::LinkLocal(addr) => self.daemons.link_local = Some(*addr),
-            Command::Mark(words) => self.marks.push(mark_rule(words).ok_or(Refusal::Impossible)?),
-            Command::Mtu { side, mtu } => self.mtu[index(*side).ok_or(Refusal::Impossible)?] = *mtu,
+            Command::Mark(words) => {
+                self.marks.push(mark_rule(words).ok_or_else(|| Refusal::said("no such interface"))?)
+            }
+            Command::Mtu { side, mtu } => {
+                self.mtu[index(*side).ok_or_else(|| Refusal::said("Cannot find device"))?] = *mtu
+            }
             Command::Setting { name, value } => self.set(name, value)?,
             Command::Clear => {
                 self.services.clear();
@@ -60,14 +77,18 @@ impl Lab {
             Command::Service { verb, service } => self.service(*verb, service)?,
             Command::RemoveService(key) => {
                 if self.refused.remove(key).is_none() {
-                    let at = self.find(*key)?;
+                    let at = self.find(*key, NO_SERVICE)?;
                     self.services.remove(at);
                 }
             }
             Command::Dest { verb, key, dest } => self.dest(*verb, *key, dest)?,
             Command::RemoveDest { key, addr, port } => {
-                let at = self.find(*key)?;
+                let at = self.find(*key, UNDEFINED)?;
                 let addr = SocketAddr::new(*addr, port.unwrap_or(key.port()));
+                if !self.services[at].1.dests.iter().any(|dest| SocketAddr::new(dest.addr, dest.port) == addr)
+                {
+                    return Err(Refusal::said(NO_DEST));
+                }
                 self.change_dests(at, |dests| {
                     dests.retain(|dest| SocketAddr::new(dest.addr, dest.port) != addr)
                 });
@@ -95,7 +116,7 @@ impl Lab {
             "sloppy_tcp" => settings.sloppy_tcp = number()? != 0,
             "lblc_expiration" => settings.lblc_expiration_ms = 1000 * number()?,
             "lblcr_expiration" => settings.lblcr_expiration_ms = 1000 * number()?,
-            "cache_bypass" => return Err(Feature::CacheBypass),
+            "cache_bypass" => settings.cache_bypass = number()? != 0,
             "secure_tcp" => {
                 settings.secure_tcp = match number()? {
                     0 => Defence::Off,
@@ -130,13 +151,21 @@ impl Lab {
     fn service(&mut self, verb: Verb, words: &ServiceWords) -> Result<(), Refusal> {
         let described = match described(words) {
             Ok(described) => described,
-            Err(feature) => {
+            Err(Refusal::Needs(feature)) => {
                 self.refused.insert(words.key, feature);
                 return Err(feature.into());
             }
+            Err(refusal) => {
+                let there = self.services.iter().any(|(there, _)| there.key == words.key);
+                return Err(match verb {
+                    Verb::Add if there => Refusal::said("Service already exists"),
+                    Verb::Edit if !there => Refusal::said(NO_SERVICE),
+                    _ => refusal,
+                });
+            }
         };
         if verb == Verb::Edit {
-            let at = self.find(words.key)?;
+            let at = self.find(words.key, NO_SERVICE)?;
             let (said, service) = &mut self.services[at];
             *said = words.clone();
             let before = std::mem::replace(service, described);
@@ -144,7 +173,7 @@ impl Lab {
             return Ok(());
         }
         if self.services.iter().any(|(_, service)| service.key == described.key) {
-            return Err(Refusal::Impossible);
+            return Err(Refusal::said("Service already exists"));
         }
         let next = ServiceId(self.service_ids.len() as u32);
         let id = *self.service_ids.entry(described.key).or_insert(next);
@@ -154,7 +183,15 @@ impl Lab {
     }
 
     fn dest(&mut self, verb: Verb, key: Key, words: &DestWords) -> Result<(), Refusal> {
-        let at = self.find(key)?;
+        let at = self.find(key, UNDEFINED)?;
+        if words.addr.is_ipv4() != (self.services[at].1.key.family() == Family::V4)
+            && words.method != Method::Tunnel
+        {
+            return Err(Refusal::said("Different address family is allowed only for tunneling servers"));
+        }
+        if words.lower > words.upper {
+            return Err(Refusal::said("Numerical result out of range"));
+        }
         let port = match words.port {
             // As the kernel: what is not rewritten keeps the service's port.
             Some(_) if words.method.input_only() && !matches!(key, Key::Mark { .. }) => key.port(),
@@ -169,7 +206,8 @@ impl Lab {
         match (verb, there) {
             (Verb::Add, None) => self.change_dests(at, |dests| dests.push(made)),
             (Verb::Edit, Some(index)) => self.change_dests(at, |dests| dests[index] = made),
-            (Verb::Add, Some(_)) | (Verb::Edit, None) => return Err(Refusal::Impossible),
+            (Verb::Add, Some(_)) => return Err(Refusal::said("Destination already exists")),
+            (Verb::Edit, None) => return Err(Refusal::said(NO_DEST)),
         }
         Ok(())
     }
@@ -182,11 +220,11 @@ impl Lab {
         service.epoch += 1;
     }
 
-    fn find(&self, key: Key) -> Result<usize, Refusal> {
+    fn find(&self, key: Key, none: &str) -> Result<usize, Refusal> {
         if let Some(feature) = self.refused.get(&key) {
             return Err(Refusal::Needs(*feature));
         }
-        self.services.iter().position(|(words, _)| words.key == key).ok_or(Refusal::Impossible)
+        self.services.iter().position(|(words, _)| words.key == key).ok_or_else(|| Refusal::said(none))
     }
 }
 
@@ -212,7 +250,7 @@ fn mark_rule(words: &MarkWords) -> Option<MarkRule> {
 }
 
 /// What rvs makes of a service's words, but for its id, or what it lacks for it.
-fn described(words: &ServiceWords) -> Result<Service, Feature> {
+fn described(words: &ServiceWords) -> Result<Service, Refusal> {
     let address = |protocol, at: SocketAddr| ServiceKey::Address { protocol, addr: at.ip(), port: at.port() };
     let key = match words.key {
         Key::Tcp(at) => address(Protocol::Tcp, at),
@@ -221,10 +259,10 @@ fn described(words: &ServiceWords) -> Result<Service, Feature> {
         Key::Mark { mark, v6 } => ServiceKey::Mark { mark, family: if v6 { Family::V6 } else { Family::V4 } },
     };
     let engine = match words.engine.as_deref() {
-        Some(name) => Some(Engine::from_name(name).ok_or(Feature::PersistenceEngine)?),
+        Some(name) => Some(Engine::from_name(name).ok_or_else(|| Refusal::said(NOT_FOUND))?),
         None => None,
     };
-    let scheduler = SchedulerKind::from_name(&words.scheduler).ok_or(Feature::Ipvsadm)?;
+    let scheduler = SchedulerKind::from_name(&words.scheduler).ok_or_else(|| Refusal::said(NOT_FOUND))?;
     let flag = |ending: &str| words.scheduler_flags.iter().any(|flag| flag.ends_with(ending));
     let scheduler_options =
         SchedulerOptions { fallback: flag("-fallback"), port: flag("-port"), ..SchedulerOptions::default() };

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipvs::{
-    ClientMask, ConnFlags, ConnView, Dest, DestId, Method, Persistence, Service, ServiceId, ServiceKey,
-    TrafficStats,
+    ClientMask, ConnFlags, ConnView, Cursor, Dest, DestId, GueChecksum, Method, Persistence, Service,
+    ServiceId, ServiceKey, TrafficStats, Tunnel,
 };
 use wire::Family;
 
@@ -22,7 +22,7 @@ pub(super) enum Counted {
 }
 
 impl Lab {
-    /// Services as a listing has them, in order of adding, and destinations in the order that schedulers walk.
+    /// Services as a listing has them, in the order of Linux's hash table, and destinations in the order that schedulers walk.
     pub(crate) fn list(&self, listing: Listing) -> Vec<Block> {
         let proc = listing == Listing::Proc;
         let service_row = |words: &ServiceWords, service: &Service| {
@@ -31,7 +31,13 @@ impl Lab {
                 _ if proc => String::new(),
                 flags => format!(" ({})", flags.join(",")),
             };
+            if listing == Listing::Rate {
+                return shown_key(&service.key);
+            }
             let key = if proc { proc_key(&service.key) } else { shown_key(&service.key) };
+            if listing == Listing::Saved {
+                return saved_service(words, service);
+            }
             let persistent =
                 service.persistence.map_or(String::new(), |persistence| persistent(persistence, proc));
             // Linux leaves it out of `/proc` where the address is IPv6.
@@ -48,14 +54,56 @@ impl Lab {
         let dest_row = |dest: &Dest| {
             let load = self.shared.dest(dest.id).expect("counters").load();
             let addr = SocketAddr::new(dest.addr, dest.port);
+            if listing == Listing::Saved {
+                return saved_dest(addr, dest);
+            }
+            if listing == Listing::Rate {
+                return format!("-> {addr}");
+            }
             let addr = if proc { proc_addr(addr) } else { addr.to_string() };
             let middle = match listing {
                 Listing::Thresholds => format!("{} {}", dest.upper, dest.lower),
+                Listing::Persistent => format!("{} {}", dest.weight, self.templates(dest.id)),
                 _ => format!("{} {}", method(dest.method), dest.weight),
             };
             format!("-> {addr} {middle} {} {}", load.active, load.inactive)
         };
-        self.blocks(service_row, dest_row)
+        let mut blocks = self.blocks(service_row, dest_row);
+        if let Listing::One(key) = listing {
+            let mut places = self.in_order(ipvs::listing::SALT).into_iter();
+            let at = places.position(|at| self.services[at].0.key == key);
+            blocks = at.map(|at| blocks.swap_remove(at)).into_iter().collect();
+        }
+        blocks
+    }
+
+    /// Services as a listing has them that the kernel's order is seen in, with each salt that its hash may have.
+    pub(crate) fn list_by_salt(&self, listing: Listing) -> impl Iterator<Item = Vec<Block>> {
+        let listed = self.list(listing);
+        let ours = self.in_order(ipvs::listing::SALT);
+        (0..=u8::MAX).map(move |salt| {
+            let place = |at| ours.iter().position(|ours| *ours == at).expect("the same services");
+            self.in_order(salt).into_iter().map(|at| listed[place(at)].clone()).collect()
+        })
+    }
+
+    /// Places of services in the order of listings.
+    fn in_order(&self, salt: u8) -> Vec<usize> {
+        let mut places: Vec<usize> = (0..self.services.len()).collect();
+        ipvs::listing::order(&mut places, salt, |at| self.services[*at].1.key);
+        places
+    }
+
+    /// Templates that a destination has.
+    fn templates(&self, dest: DestId) -> usize {
+        let mut count = 0;
+        let mut cursor = Some(Cursor::default());
+        while let Some(at) = cursor {
+            cursor = self.pipeline.director().list(self.now_ms, at, 64, |view| {
+                count += usize::from(view.dest == dest && view.flags.has(ConnFlags::TEMPLATE));
+            });
+        }
+        count
     }
 
     /// Services as `ipvsadm -Ln --stats --exact` has them.
@@ -126,7 +174,7 @@ impl Lab {
         let block = |(words, service): &(ServiceWords, Service)| {
             (service_row(words, service), service.dests.iter().rev().map(&dest_row).collect())
         };
-        self.services.iter().map(block).collect()
+        self.in_order(ipvs::listing::SALT).into_iter().map(|at| block(&self.services[at])).collect()
     }
 }
 
@@ -148,6 +196,55 @@ fn persistent(persistence: Persistence, proc: bool) -> String {
         }
         (ClientMask::V4(mask), false) => format!(" persistent {seconds} mask {mask}"),
         (ClientMask::V6(prefix), false) => format!(" persistent {seconds} mask {prefix}"),
+    }
+}
+
+/// A line of `ipvsadm -Sn`, without the service's name, which stands before destinations too.
+fn saved_service(words: &ServiceWords, service: &Service) -> String {
+    let persistent = service.persistence.map_or(String::new(), |p| format!(" -p {}", p.timeout_ms / 1000));
+    let flags = match &words.scheduler_flags[..] {
+        [] => String::new(),
+        flags => format!(" -b {}", flags.join(",")),
+    };
+    let one_packet = if service.one_packet { " -o" } else { "" };
+    let name = saved_key(&service.key);
+    format!("-A {name} -s {}{persistent}{flags}{one_packet}", service.scheduler.name())
+}
+
+/// A line of `ipvsadm -Sn`, without the service that it belongs to.
+fn saved_dest(addr: SocketAddr, dest: &Dest) -> String {
+    let method = match dest.method {
+        Method::Masquerade => "-m",
+        Method::Tunnel => "-i",
+        _ => "-g",
+    };
+    let tunnel = match dest.tunnel {
+        Tunnel::Ipip => String::new(),
+        Tunnel::Gre { checksum } => format!(" --tun-type gre{}", if checksum { " --tun-csum" } else { "" }),
+        Tunnel::Gue { port, checksum } => {
+            let checksum = match checksum {
+                GueChecksum::None => "",
+                GueChecksum::Full => " --tun-csum",
+                GueChecksum::Remote => " --tun-remcsum",
+            };
+            format!(" --tun-type gue --tun-port {port}{checksum}")
+        }
+    };
+    format!("-r {addr} {method} -w {}{tunnel}", dest.weight)
+}
+
+fn saved_key(key: &ServiceKey) -> String {
+    match *key {
+        ServiceKey::Address { protocol, addr, port } => {
+            let at = SocketAddr::new(addr, port);
+            match protocol.name() {
+                "TCP" => format!("-t {at}"),
+                "UDP" => format!("-u {at}"),
+                _ => format!("--sctp-service {at}"),
+            }
+        }
+        ServiceKey::Mark { mark, family: Family::V4 } => format!("-f {mark}"),
+        ServiceKey::Mark { mark, family: Family::V6 } => format!("-f {mark} -6"),
     }
 }
 

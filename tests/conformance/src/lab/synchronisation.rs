@@ -30,7 +30,11 @@ pub(super) struct Daemons {
 impl Lab {
     pub(super) fn start_daemon(&mut self, role: Role, config: &DaemonConfig) -> Result<(), Refusal> {
         let daemons = &mut self.daemons;
-        config.check(&daemons.tuning).map_err(|_| Refusal::Impossible)?;
+        config.check(&daemons.tuning).map_err(|_| Refusal::said("Invalid argument"))?;
+        // The laboratory's links.
+        if !["c", "s", "m"].contains(&&*config.interface) {
+            return Err(Refusal::said("No such device"));
+        }
         let len = config.message_len(role, 1500);
         match role {
             Role::Master if daemons.master.is_none() => {
@@ -43,7 +47,7 @@ impl Lab {
                 daemons.backup = Some((config.clone(), Backup::new(config.syncid)));
                 self.settings.sync.backup = true;
             }
-            _ => return Err(Refusal::Impossible),
+            _ => return Err(Refusal::said("Daemon has already run")),
         }
         Ok(())
     }
@@ -54,7 +58,7 @@ impl Lab {
             Role::Master => std::mem::take(&mut settings.master) && daemons.master.take().is_some(),
             Role::Backup => std::mem::take(&mut settings.backup) && daemons.backup.take().is_some(),
         };
-        if ran { Ok(()) } else { Err(Refusal::Impossible) }
+        if ran { Ok(()) } else { Err(Refusal::said("No daemon is running")) }
     }
 
     /// What `ipvsadm -L --daemon` says.
