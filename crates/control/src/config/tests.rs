@@ -1,6 +1,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use api::{
     AddrRange, Cidr, DestKey, DestSpec, Engine, Family, Method, Netmask, Protocol, RouteSpec, RouteTarget,
@@ -559,15 +559,23 @@ fn columns_count_characters() {
 }
 
 #[test]
-fn a_hundred_thousand_destinations_load_in_a_second() {
-    let config = many_services(10_000, 10);
-    let text = to_toml(&config);
-    let begin = Instant::now();
-    let read = parse("big.toml", &text).config.unwrap();
-    let took = begin.elapsed();
-    assert_eq!(read, config);
-    // Debug builds and busy machines are slower: the bound only catches what grows quadratically.
-    assert!(took < Duration::from_secs(10), "{took:?}");
+fn loading_takes_as_long_as_there_is_to_load() {
+    let took = |services| {
+        let config = many_services(services, 10);
+        let text = to_toml(&config);
+        // The shortest of a few: what else the machine does only ever adds.
+        let one = |_| {
+            let begin = Instant::now();
+            let read = parse("big.toml", &text).config.unwrap();
+            let took = begin.elapsed();
+            assert_eq!(read, config);
+            took
+        };
+        (0..3).map(one).min().unwrap()
+    };
+    let (small, large) = (took(500), took(10_000));
+    // Twenty times as much. What grows quadratically takes four hundred times as long.
+    assert!(large < 120 * small, "{small:?} for 5,000 destinations, {large:?} for 100,000");
 }
 
 /// Services at own addresses, each with `dests` NAT destinations.
