@@ -12,8 +12,8 @@ use core::net::IpAddr;
 
 use inet::{IfaceId, Net, PortIndex};
 use ipvs::Lookup;
-use wire::parse::{Parsed, parse};
-use wire::{Family, MacAddr, PacketBuf, PacketInfo, ether, ipv4, ipv6};
+use wire::plain::plain;
+use wire::{MacAddr, PacketBuf, PacketInfo, ether};
 
 use crate::pipeline::Pipeline;
 use crate::ports::Ports;
@@ -77,13 +77,8 @@ impl<B: PacketBuf> Pipeline<B> {
     /// marked.
     #[inline]
     fn see(&self, arrival: &Arrival, frame: &[u8]) -> Option<Seen> {
-        let Ok(Parsed::Ip(info)) = parse(frame) else { return None };
-        let plain_len = match info.family {
-            Family::V4 => ipv4::HEADER_LEN,
-            Family::V6 => ipv6::HEADER_LEN,
-        };
-        let plain = usize::from(info.l4 - info.l3) == plain_len && info.ttl > 1;
-        if !plain || ether::dst(frame) != arrival.mac {
+        let info = plain(frame)?;
+        if info.ttl <= 1 || ether::dst(frame) != arrival.mac {
             return None;
         }
         let lookup = self.director.foresee(frame, &info)?;
@@ -107,7 +102,9 @@ impl<B: PacketBuf> Pipeline<B> {
                 let frame = packet.bytes_mut();
                 ether::set_dst(frame, &way.to);
                 ether::set_src(frame, &way.from);
-                self.tell(out);
+                if self.director.snapshot().settings.sync.master {
+                    self.tell(out);
+                }
                 out.tx(way.port, packet);
             }
             None => self.receive(arrival.now_ms, port, packet, out),

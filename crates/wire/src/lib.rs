@@ -30,6 +30,7 @@ pub mod ipv6;
 pub mod ndp;
 pub mod onward;
 pub mod parse;
+pub mod plain;
 pub mod pptp;
 pub mod protocol;
 pub mod proxy;

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod conformance;
 mod demo;
 mod setup;
@@ -31,6 +32,10 @@ cargo xtask COMMAND
        --programs FOLDER        tests rvsd, rvsctl and decap of that folder (and shared/rvsd) instead of building them
   conformance [DIR]             replays recordings of Linux (this repository's, or a folder's) and compares
        --verbose                shows what differs, too
+  bench [--quick]               how fast the packet path is, case by case, and how that is to what testpmd's 5tswap does
+       --json FILE              writes all runs, too
+       --svg FILE               draws the ratios
+  instructions [--bless]        instructions a packet, compared with those written down; or writes them down
   help                          this text
 
 demo, test and e2e make network namespaces, and setup installs packages: they need root.";
@@ -42,6 +47,8 @@ fn main() -> ExitCode {
         ["setup"] => setup::run(),
         ["test"] => test::run(),
         ["demo", options @ ..] => demo::run(options),
+        ["bench", options @ ..] => bench::run(options),
+        ["instructions", options @ ..] => bench::instructions(options),
         ["conformance", args @ ..] => conformance::run(args),
         ["e2e", "--list"] => {
             list();

@@ -33,6 +33,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("dnsperf", "suite dns: a load of queries"),
     ("sip-tester", "suite sip: sipp, both ends"),
     ("libusrsctp-examples", "suite sctp: both ends, in user space"),
+    ("valgrind", "counts the instructions of the packet path"),
     ("procps", "sysctl and ps, for people who look around"),
 ];
 

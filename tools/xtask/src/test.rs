@@ -4,7 +4,7 @@ use e2e::{Binaries, Outcome};
 use lab::{Error, Result};
 
 use crate::steps::{Steps, build_with_shared, cargo};
-use crate::{conformance, setup};
+use crate::{bench, conformance, setup};
 
 /// Runs all steps, says how long each took, and ends with `N passed, N failed` of the suites if they ran.
 pub(crate) fn run() -> Result<()> {
@@ -34,6 +34,7 @@ fn before_suites(steps: &mut Steps) -> Result<Binaries> {
     steps.step("lint", || cargo("clippy --workspace --all-targets -- -D warnings"))?;
     steps.step("unit and property tests", || cargo("test --workspace --no-fail-fast"))?;
     steps.step("conformance", || conformance::run(&[]))?;
+    steps.step("instructions a packet", || bench::instructions(&[]))?;
     steps.step("build", build_with_shared)
 }
 
