@@ -1,6 +1,6 @@
 //! Rules that mark packets before anything else is asked about them, for services by mark [xt_MARK in PREROUTING].
 //!
-//! As with iptables, where marking ends no chain, the last rule that matches decides.
+//! As with iptables, where marking ends no chain, the last rule that matches decides; a rule with a mask decides its bits only.
 
 use core::net::IpAddr;
 use std::sync::Arc;
@@ -14,8 +14,10 @@ use crate::model::family_of;
 /// What packets must have to get a mark: all that is said.
 #[derive(Clone, Debug)]
 pub struct MarkRule {
-    /// What they get, not 0.
+    /// What they get, within the mask.
     pub mark: u32,
+    /// Bits of the mark that the rule decides [--set-mark VALUE/MASK].
+    pub mask: u32,
     /// Their family.
     pub family: Option<Family>,
     /// Upper-layer protocol, by its IANA number.
@@ -124,7 +126,15 @@ impl Marks {
                 && rule.src.iter().all(|addresses| addresses.has(src))
                 && rule.dst.iter().all(|addresses| addresses.has(dst))
         };
-        self.rules.iter().rev().find(matches).map_or(0, |rule| rule.mark)
+        let (mut mark, mut undecided) = (0, u32::MAX);
+        for rule in self.rules.iter().rev().filter(matches) {
+            mark |= rule.mark & rule.mask & undecided;
+            undecided &= !rule.mask;
+            if undecided == 0 {
+                break;
+            }
+        }
+        mark
     }
 }
 
@@ -140,6 +150,7 @@ mod tests {
     fn rule(mark: u32) -> MarkRule {
         MarkRule {
             mark,
+            mask: u32::MAX,
             family: None,
             protocol: None,
             src: Vec::new(),
@@ -197,5 +208,20 @@ mod tests {
         let udp_only = MarkRule { protocol: Some(17), ..rule(9) };
         assert_eq!(mark(&[rule(7), rule(8), udp_only], &frame, 0), 8);
         assert_eq!(mark(&[], &frame, 0), 0);
+    }
+
+    #[test]
+    fn a_rule_with_a_mask_decides_its_bits_only() {
+        let frame = Frame::v4("198.51.100.7", "10.77.0.9").tcp(40_000, 80, wire::tcp::SYN).build();
+        let masked = |mark, mask| MarkRule { mask, ..rule(mark) };
+        for (rules, want) in [
+            (vec![rule(0x17), masked(0x20, 0xf0)], 0x27),
+            (vec![masked(0x20, 0xf0), rule(0x17)], 0x17),
+            (vec![masked(1, 0xf), masked(0x20, 0xf0), masked(0x300, 0xf00)], 0x321),
+            (vec![rule(0x17), masked(0, 0xf)], 0x10),
+            (vec![masked(7, u32::MAX), masked(0, u32::MAX)], 0),
+        ] {
+            assert_eq!(mark(&rules, &frame, 0), want, "{rules:x?}");
+        }
     }
 }

@@ -151,6 +151,7 @@ pub struct MarkWords {
     pub sports: Option<(u16, u16)>,
     pub dports: Option<(u16, u16)>,
     pub mark: u32,
+    pub mask: u32,
 }
 
 /// Reads a line: commands separated by `;`.
@@ -243,11 +244,11 @@ fn mark_rule(v6: bool, words: &[&str]) -> Option<MarkWords> {
             "-d" => rule.dst = Some(prefix(said)?),
             "--sport" => rule.sports = Some(ports(said)?),
             "--dport" => rule.dports = Some(ports(said)?),
-            "--set-mark" => rule.mark = number(said)?,
+            "--set-mark" => (rule.mark, rule.mask) = masked(said)?,
             _ => return None,
         }
     }
-    (rule.mark != 0).then_some(rule)
+    (rule.mask != 0).then_some(rule)
 }
 
 fn prefix(text: &str) -> Option<(IpAddr, u8)> {
@@ -260,6 +261,13 @@ fn prefix(text: &str) -> Option<(IpAddr, u8)> {
 fn ports(text: &str) -> Option<(u16, u16)> {
     let (first, last) = text.split_once(':').unwrap_or((text, text));
     Some((first.parse().ok()?, last.parse().ok()?))
+}
+
+/// A mark and the bits that count, all if it does not say; those of the mark always do.
+fn masked(text: &str) -> Option<(u32, u32)> {
+    let (mark, mask) = text.split_once('/').map_or((text, None), |(mark, mask)| (mark, Some(mask)));
+    let mark = number(mark)?;
+    Some((mark, mask.map_or(Some(u32::MAX), number)? | mark))
 }
 
 fn number(text: &str) -> Option<u32> {
@@ -330,6 +338,7 @@ mod tests {
                         dst: Some(("10.0.2.0".parse().expect("an address"), 24)),
                         dports: Some((80, 89)),
                         mark: 0x10,
+                        mask: u32::MAX,
                         ..MarkWords::default()
                     }),
                     Command::Nothing,
@@ -337,8 +346,8 @@ mod tests {
                 ],
             ),
             (
-                "iptables -w -t mangle -A PREROUTING -j MARK --set-mark 1/1",
-                vec![Command::Needs(Feature::Fwmark)],
+                "iptables -w -t mangle -A PREROUTING -j MARK --set-mark 1/0xf0",
+                vec![Command::Mark(MarkWords { mark: 1, mask: 0xf1, ..MarkWords::default() })],
             ),
             ("ip link set dev s mtu 1400", vec![Command::Mtu { side: 's', mtu: 1400 }]),
             (

@@ -6,12 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::{Cidr, Family, PortMatch, Protocol};
 
-/// A rule that gives a mark to packets that have everything that it says. As with iptables, the last rule that matches decides.
+/// A rule that gives a mark to packets that have everything that it says. As with iptables, the last rule that matches decides,
+/// with a mask its bits only.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MarkSpec {
-    /// Not 0.
+    /// Not 0 without a mask, and within it.
     pub fwmark: u32,
+    /// Bits of the mark that the rule decides, not 0; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<u32>,
     /// None: both, unless an address tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<Family>,
@@ -43,6 +47,7 @@ impl MarkSpec {
     pub fn new(fwmark: u32) -> MarkSpec {
         MarkSpec {
             fwmark,
+            mask: None,
             family: None,
             protocol: None,
             source: None,
@@ -62,6 +67,7 @@ impl fmt::Display for MarkSpec {
         // Destructured, so that a new criterion cannot be forgotten here.
         let MarkSpec {
             fwmark,
+            mask,
             family,
             protocol,
             source,
@@ -75,6 +81,7 @@ impl fmt::Display for MarkSpec {
         write!(f, "{fwmark}")?;
         let text = |value: &Option<String>| value.clone();
         for (option, value) in [
+            ("mask", mask.map(|v| v.to_string())),
             ("family", family.map(|v| v.to_string())),
             ("protocol", protocol.map(|v| v.to_string())),
             ("src", source.map(|v| v.to_string())),

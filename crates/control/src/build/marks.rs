@@ -33,6 +33,7 @@ pub(super) fn marks(config: &Config) -> Result<Marks, BuildError> {
         let ports = |ports: Option<PortMatch>| ports.map(|ports| (ports.first, ports.last));
         Ok(MarkRule {
             mark: mark.fwmark,
+            mask: mark.mask.unwrap_or(u32::MAX),
             family: mark.family.map(|family| match family {
                 Family::Ipv4 => wire::Family::V4,
                 Family::Ipv6 => wire::Family::V6,

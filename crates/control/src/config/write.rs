@@ -109,6 +109,7 @@ fn marks(c: &Config, out: &mut String) -> fmt::Result {
     }
     for mark in &c.marks {
         writeln!(out, "\n[[mark]]\nfwmark = {}", mark.fwmark)?;
+        optional(out, "mask", mark.mask)?;
         optional(out, "family", mark.family.map(quote))?;
         optional(out, "protocol", mark.protocol.map(quote))?;
         optional(out, "source", mark.source.map(quote))?;

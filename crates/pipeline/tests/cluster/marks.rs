@@ -26,6 +26,7 @@ fn marked_vip(family: Family) -> IpAddr {
 fn rule(mark: u32, prefix: &str, len: u8) -> MarkRule {
     MarkRule {
         mark,
+        mask: u32::MAX,
         family: None,
         protocol: None,
         src: Vec::new(),

@@ -42,9 +42,12 @@ Examples:
 /// A rule: the mark, and what packets must have.
 #[derive(Debug, Args)]
 pub struct Rule {
-    /// The mark that matching packets get.
-    #[arg(value_name = "MARK", value_parser = clap::value_parser!(u32).range(1..))]
+    /// The mark that matching packets get, 1 or more; with --mask from 0 on.
+    #[arg(value_name = "MARK")]
     fwmark: u32,
+    /// Bits of the mark that the rule decides, the others stay as they were.
+    #[arg(long, value_name = "MASK", value_parser = clap::value_parser!(u32).range(1..))]
+    mask: Option<u32>,
     /// Packets of one family: ipv4 or ipv6.
     #[arg(long, value_parser = words::word::<Family>)]
     family: Option<Family>,
@@ -78,6 +81,7 @@ impl From<Rule> for MarkSpec {
     fn from(rule: Rule) -> MarkSpec {
         MarkSpec {
             fwmark: rule.fwmark,
+            mask: rule.mask,
             family: rule.family,
             protocol: rule.protocol,
             source: rule.src,

@@ -18,7 +18,7 @@ pub fn rules(marks: &[MarkSpec]) -> String {
     };
     for mark in marks {
         table.row([
-            mark.fwmark.to_string(),
+            mark.mask.map_or_else(|| mark.fwmark.to_string(), |mask| format!("{}/{mask:#x}", mark.fwmark)),
             or_none(mark.family),
             or_none(mark.protocol),
             or_none(mark.interface.as_ref()),

@@ -239,6 +239,7 @@ fn mark_rule(words: &MarkWords) -> Option<MarkRule> {
     };
     Some(MarkRule {
         mark: words.mark,
+        mask: words.mask,
         family: Some(if words.v6 { Family::V6 } else { Family::V4 }),
         protocol: words.protocol,
         src: addresses(words.src),

@@ -48,8 +48,18 @@ impl Checker<'_> {
 
     fn mark(&mut self, place: Place, mark: &MarkSpec) {
         let config = self.config;
-        if mark.fwmark == 0 {
-            self.invalid(place.key("fwmark"), "found 0, expected a mark from 1 to 4294967295".to_owned());
+        match (mark.fwmark, mark.mask) {
+            (0, None) => {
+                self.invalid(place.key("fwmark"), "found 0, expected a mark from 1 to 4294967295".to_owned());
+            }
+            (_, Some(0)) => {
+                self.invalid(place.key("mask"), "found 0, expected a mask from 1 to 4294967295".to_owned());
+            }
+            (fwmark, Some(mask)) if fwmark & !mask != 0 => {
+                let message = format!("found {fwmark}, which has bits beside mask = {mask}");
+                self.invalid(place.key("fwmark"), message);
+            }
+            _ => {}
         }
         if let Some(name) = &mark.interface {
             self.interface_exists(place.key("interface"), name);
@@ -82,7 +92,11 @@ impl Checker<'_> {
     /// A service by mark gets no packet without a rule: legal, for the rule may come later.
     pub(super) fn service_without_rule(&mut self, index: usize, key: ServiceKey) {
         let ServiceKey::Mark { fwmark, family } = key else { return };
-        let marks = |mark: &MarkSpec| mark.fwmark == fwmark && mark.family.is_none_or(|of| of == family);
+        let gives = |mark: &MarkSpec| {
+            let mask = mark.mask.unwrap_or(u32::MAX);
+            mark.fwmark == fwmark & mask
+        };
+        let marks = |mark: &MarkSpec| gives(mark) && mark.family.is_none_or(|of| of == family);
         if self.config.marks.iter().any(marks) {
             return;
         }

@@ -16,8 +16,9 @@ pub(super) fn set(s: &mut Section<'_, '_, '_>) -> Option<SetSpec> {
 }
 
 pub(super) fn mark(s: &mut Section<'_, '_, '_>) -> Option<MarkSpec> {
-    let fwmark = s.int("fwmark", 1..=u32::MAX);
+    let fwmark = s.int("fwmark", 0..=u32::MAX);
     let fwmark = s.require("fwmark", fwmark, "a mark from 1 to 4294967295");
+    let mask = s.int("mask", 1..=u32::MAX);
     let family = s.parsed::<Family>("family", Family::EXPECTED);
     let protocol = s.parsed::<Protocol>("protocol", Protocol::EXPECTED);
     let source = s.value("source", PREFIX, prefix);
@@ -29,6 +30,7 @@ pub(super) fn mark(s: &mut Section<'_, '_, '_>) -> Option<MarkSpec> {
     let interface = s.string("interface", "the name of a [[port]] or [[vlan]]").map(String::from);
     Some(MarkSpec {
         fwmark: fwmark?,
+        mask,
         family,
         protocol,
         source,
