@@ -107,6 +107,8 @@ pub struct Site {
     pub net: NetConfig,
     pub services: Vec<Service>,
     pub marks: Vec<MarkRule>,
+    /// Families of which there are local addresses.
+    pub local_families: Vec<Family>,
     pub settings: Settings,
     pub generation: u64,
     /// Secret of the steering hash.
@@ -134,6 +136,7 @@ impl Site {
             net: net(),
             services: Vec::new(),
             marks: Vec::new(),
+            local_families: FAMILIES.to_vec(),
             settings: Settings::default(),
             generation: 1,
             key: [9; 16],
@@ -178,7 +181,7 @@ impl Site {
         let pool = LocalPool {
             id: PoolId(0),
             name: "lan".into(),
-            addrs: FAMILIES.map(local).into(),
+            addrs: self.local_families.iter().copied().map(local).collect(),
             ports: 1024..=65535,
         };
         let marks = Marks::new(self.marks.clone());

@@ -281,3 +281,17 @@ fn a_removed_address_is_no_more_ours() {
 fn answer_of(sent: &Sent) -> Option<IpAddr> {
     sent.frames.first().and_then(|(_, frame)| answered(frame)).map(|(addr, _)| addr)
 }
+
+#[test]
+fn without_local_addresses_of_the_family_fullnat_makes_no_connection() {
+    let mut site = Site::new(2);
+    site.local_families = vec![Family::V6];
+    let mut cluster = Cluster::new(&site);
+    for family in FAMILIES {
+        let from = SocketAddr::new(client(family, 1), 30_001);
+        let to = service_endpoint(family, Method::Fullnat);
+        let sent = cluster.receive(0, WAN, &from_client(Protocol::Tcp, from, to, tcp::SYN, b""));
+        assert_eq!(sent.frames.len(), usize::from(family == Family::V6), "{family:?}");
+    }
+    assert_eq!((cluster.dropped(DropReason::NoLocalPool), cluster.connections().len()), (1, 1));
+}

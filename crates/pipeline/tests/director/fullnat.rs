@@ -161,16 +161,6 @@ fn local_endpoints_differ_until_there_are_no_more() {
 }
 
 #[test]
-fn without_local_addresses_of_the_family_nothing_is_made() {
-    let [v4, v6] = &FAMILIES;
-    // A client of one family and a server of the other: no local address could speak to both.
-    let mut lab = served(v4, v6.server, "--fullnat");
-    let outcome = lab.send('c', &packet(v4.client, v4.vip).tcp(1, 80, tcp::SYN).build());
-    assert_eq!((outcome.out.len(), outcome.dropped), (0, Some(DropReason::NoLocalPool)));
-    assert_eq!(lab.connection_count(), 0);
-}
-
-#[test]
 fn what_comes_to_a_local_address_without_connection_ends_here() {
     let hosts = &FAMILIES[0];
     let mut lab = served(hosts, hosts.server, "--fullnat");

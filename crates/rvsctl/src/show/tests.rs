@@ -394,12 +394,11 @@ sync_threshold   3 50     3 50  a threshold and a larger period  A connection is
 #[test]
 fn marks_and_sets() {
     check(
-        r#"{"marks":[{"fwmark":7,"protocol":"tcp","source_set":"office","destination":"198.51.100.0/24","destination_ports":"80"},{"fwmark":8,"mask":240,"family":"ipv6","interface":"wan"}]}"#,
+        r#"{"marks":[{"fwmark":7,"protocol":"tcp","source_set":"office","destination":"198.51.100.0/24","destination_ports":"80"},{"fwmark":16,"mask":240,"family":"ipv6","interface":"wan"}]}"#,
         View::Usual,
-        "\
-  Mark  Family  Prot  Interface  Source        Ports  Destination      Ports
-     7  -       tcp   -          ipset office  -      198.51.100.0/24  80
-8/0xf0  ipv6    -     wan        -             -      -                -
+        "   Mark  Family  Prot  Interface  Source        Ports  Destination      Ports
+      7  -       tcp   -          ipset office  -      198.51.100.0/24  80
+16/0xf0  ipv6    -     wan        -             -      -                -
 ",
     );
     let json = r#"{"sets":[{"name":"office","members":["198.51.100.0/24","203.0.113.7/32"]}]}"#;
