@@ -17,6 +17,7 @@
 mod background;
 mod baseline;
 mod build;
+pub mod compat;
 pub mod config;
 mod control;
 pub mod dataplane;

@@ -77,6 +77,17 @@ struct Clients {
 #[derive(Debug)]
 struct Stopping;
 
+/// How clients of a socket are spoken to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Language {
+    /// Makes a listening socket.
+    pub bind: fn(&Path) -> io::Result<UnixListener>,
+    /// Answers one client until it goes.
+    pub serve: fn(&UnixStream, &dyn Handler, ServerLimits) -> io::Result<()>,
+    /// Tells a client that it may not enter; must not wait for it.
+    pub turn_away: fn(UnixStream, Error) -> io::Result<()>,
+}
+
 impl Server {
     /// Opens the socket and serves it until [`Server::stop`].
     pub fn start(
@@ -84,14 +95,26 @@ impl Server {
         limits: ServerLimits,
         handler: Arc<dyn Handler>,
     ) -> Result<Server, ServerError> {
+        remove_stale(path)?;
+        let language = Language { bind: |path| UnixListener::bind(path), serve, turn_away };
+        Server::start_in(language, path, limits, handler)
+    }
+
+    /// The same for clients that speak another language. Whatever socket was at `path` is replaced.
+    pub(crate) fn start_in(
+        language: Language,
+        path: &Path,
+        limits: ServerLimits,
+        handler: Arc<dyn Handler>,
+    ) -> Result<Server, ServerError> {
         let failed =
             |doing| move |source: io::Error| ServerError::Io { path: path.to_owned(), doing, source };
-        let listener = listen(path)?;
+        let listener = listen(path, language.bind)?;
         listener.set_nonblocking(true).map_err(failed("listening"))?;
         let (woken, stop) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed("making a pipe")(e.into()))?;
         let clients = Arc::new(Mutex::new(Clients::default()));
         let shared = clients.clone();
-        let work = move || accept(&listener, &woken, &shared, limits, &handler);
+        let work = move || accept(&listener, &woken, &shared, (language, limits), &handler);
         let accepting = Background::start("rvs-api", stop, work).map_err(failed("starting a thread"))?;
         Ok(Server { path: path.to_owned(), accepting: Some(accepting), clients })
     }
@@ -126,21 +149,20 @@ impl Drop for Server {
 }
 
 /// A listener at `path` that nobody but the owner could ever connect to.
-fn listen(path: &Path) -> Result<UnixListener, ServerError> {
+fn listen(path: &Path, bind: fn(&Path) -> io::Result<UnixListener>) -> Result<UnixListener, ServerError> {
     let failed = |doing| move |source| ServerError::Io { path: path.to_owned(), doing, source };
     if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
         fs::create_dir_all(folder).map_err(failed("making its folder"))?;
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
             .map_err(failed("making its folder"))?;
     }
-    remove_stale(path)?;
     let private = path.with_extension(format!("{}.new", std::process::id()));
     let _ = fs::remove_dir_all(&private);
     let mut builder = fs::DirBuilder::new();
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(&private).map_err(failed("making a private folder beside it"))?;
     let inside = private.join("s");
-    let listener = UnixListener::bind(&inside).map_err(failed("binding")).and_then(|listener| {
+    let listener = bind(&inside).map_err(failed("binding")).and_then(|listener| {
         fs::set_permissions(&inside, fs::Permissions::from_mode(0o600))
             .map_err(failed("setting its mode"))?;
         fs::rename(&inside, path).map_err(failed("giving it its name"))?;
@@ -175,7 +197,7 @@ fn accept(
     listener: &UnixListener,
     woken: &OwnedFd,
     clients: &Arc<Mutex<Clients>>,
-    limits: ServerLimits,
+    how: (Language, ServerLimits),
     handler: &Arc<dyn Handler>,
 ) {
     loop {
@@ -190,7 +212,7 @@ fn accept(
         }
         match listener.accept() {
             Ok((stream, _)) => {
-                if let Err(e) = admit(stream, clients, limits, handler) {
+                if let Err(e) = admit(stream, clients, how, handler) {
                     tracing::warn!("an api client could not be served: {e}");
                 }
             }
@@ -208,7 +230,7 @@ fn accept(
 fn admit(
     stream: UnixStream,
     clients: &Arc<Mutex<Clients>>,
-    limits: ServerLimits,
+    (language, limits): (Language, ServerLimits),
     handler: &Arc<dyn Handler>,
 ) -> io::Result<()> {
     stream.set_nonblocking(false)?;
@@ -217,14 +239,14 @@ fn admit(
     let mut list = clients.lock();
     if let Err(refusal) = may_enter(&stream, list.open.len(), limits) {
         drop(list);
-        return turn_away(stream, refusal);
+        return (language.turn_away)(stream, refusal);
     }
     let id = list.next;
     list.next += 1;
     let kept = stream.try_clone()?;
     let (handler, clients) = (handler.clone(), clients.clone());
     let serving = thread::Builder::new().name("rvs-api-client".into()).spawn(move || {
-        if let Err(e) = serve(&stream, &*handler, limits) {
+        if let Err(e) = (language.serve)(&stream, &*handler, limits) {
             tracing::debug!("an api client is gone: {e}");
         }
         let _ = stream.shutdown(Shutdown::Both);

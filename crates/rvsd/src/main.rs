@@ -113,6 +113,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let follower = follow::start(&config, &control);
     let ticker = Ticker::start(control.clone()).map_err(Failure::Thread)?;
     let server = Server::start(&config.daemon.socket, ServerLimits::default(), control.clone())?;
+    let compat = control::compat::start(&config.daemon.socket, control.clone())?;
     setup::announce(&config);
     notify::ready();
 
@@ -128,6 +129,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     notify::stopping();
     tracing::info!("stopping");
     follower.into_iter().for_each(Follower::stop);
+    compat.stop();
     server.stop();
     ticker.stop();
     let panicked = plane.stop();

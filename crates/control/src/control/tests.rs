@@ -11,6 +11,7 @@ use ipvs::{DestId, ServiceId, WorkerShared};
 use super::*;
 use crate::dataplane::{NeighbourSample, PortSample, SyncTuning, WorkerSample};
 
+mod compat;
 mod sync;
 
 const CONTRACT: &str = include_str!("../../fixtures/contract.toml");
