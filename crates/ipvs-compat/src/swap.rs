@@ -132,7 +132,7 @@ unsafe fn gather(message: *const msghdr) -> Vec<u8> {
         return bytes;
     }
     // SAFETY: a message has so many parts there.
-    let parts: &[iovec] = unsafe { std::slice::from_raw_parts(message.msg_iov, message.msg_iovlen as usize) };
+    let parts: &[iovec] = unsafe { std::slice::from_raw_parts(message.msg_iov, message.msg_iovlen) };
     for part in parts.iter().filter(|part| !part.iov_base.is_null()) {
         let length = part.iov_len.min(REQUEST_BYTES - bytes.len());
         // SAFETY: a part has at least so many bytes.
