@@ -143,7 +143,7 @@ sysctls! {
     DropPacket "drop_packet" 0; MODE; "Drop packets that would begin a connection: 0 never, 1 or 2 when room is short, 3 always."
     ExpireNodestConn "expire_nodest_conn" 0; Range::Switch; "A connection whose destination was removed ends at its next packet."
     ExpireQuiescentTemplate "expire_quiescent_template" 0; Range::Switch; "Persistence forgets destinations whose weight is 0."
-    IgnoreTunneled "ignore_tunneled" 0; Range::Switch; "Packets that came through a tunnel to this host are not balanced."
+    IgnoreTunneled "ignore_tunneled" 0; Range::Switch; "Packets that came through a tunnel to this host are not balanced."; without "what the host takes out of a tunnel does not come back to rvs"
     LblcExpiration "lblc_expiration" 86400; TICKS; "Seconds after which lblc forgets an address that nobody asks for."
     LblcrExpiration "lblcr_expiration" 86400; TICKS; "The same for lblcr; also how long its sets of servers stay as they are before they shrink."
     NatIcmpSend "nat_icmp_send" 0; Range::Switch; "A NAT destination's packet that belongs to no connection is answered with port unreachable."

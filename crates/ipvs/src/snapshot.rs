@@ -42,8 +42,6 @@ pub struct Settings {
     pub sloppy_sctp: bool,
     /// Route replies anew after their source has become the virtual address.
     pub snat_reroute: bool,
-    /// Take no notice of ICMP errors about packets in tunnels of others.
-    pub ignore_tunneled: bool,
     /// Answer packets of a real server that belong to no connection with port unreachable.
     pub nat_icmp_send: bool,
     /// Tell senders about too small path MTUs; otherwise let tunnel packets be fragmented.
@@ -103,7 +101,6 @@ impl Default for Settings {
             sloppy_tcp: false,
             sloppy_sctp: false,
             snat_reroute: true,
-            ignore_tunneled: false,
             backup_only: false,
             drop_entry: Defence::Off,
             drop_packet: Defence::Off,
