@@ -456,6 +456,9 @@ pub struct TotalView {
     pub packets: PacketCounters,
     #[serde(default)]
     pub host: HostCounters,
+    /// FTP sessions in which one end named a third host for a data connection.
+    #[serde(default)]
+    pub third_hosts: u64,
 }
 
 /// What went between workers and the host's kernel, on exception ports. What workers gave to the host and is in none of these is on

@@ -382,6 +382,7 @@ impl Control {
             rates: state.estimator.total(),
             packets,
             host: self.dataplane.host(),
+            third_hosts: shared.iter().map(|worker| worker.third_hosts()).sum(),
         }
     }
 }

@@ -659,7 +659,7 @@ fn zero_is_remembered_here_and_workers_only_add() {
 
 #[test]
 fn views_name_things_as_the_configuration_does() {
-    let (control, _) = start();
+    let (control, fake) = start();
     let lines = |request: &str| serde_json::to_string(&ask(&control, request).unwrap()).unwrap();
     let addresses = lines(r#"{"op":"address_list"}"#);
     assert!(
@@ -686,6 +686,9 @@ fn views_name_things_as_the_configuration_does() {
     assert!(total.contains(r#""rx":10"#), "{total}");
     let host = r#""host":{"to_host":9,"to_host_dropped":3,"from_host":8,"from_host_dropped":2}"#;
     assert!(total.contains(host), "{total}");
+    fake.shared.iter().for_each(|worker| worker.count_third_host());
+    let total = lines(r#"{"op":"total_show"}"#);
+    assert!(total.contains(r#""third_hosts":2"#), "{total}");
     let Reply::Drops(drops) = ask(&control, r#"{"op":"drop_list"}"#).unwrap() else { panic!("no drops") };
     assert_eq!(drops.len(), inet::DropReason::COUNT + 2);
     let between: Vec<_> = drops[inet::DropReason::COUNT..]

@@ -199,6 +199,7 @@ pub fn total(total: &TotalView) -> String {
         ("Dropped", packets.dropped.to_string()),
         ("Lost to host", host.to_host_dropped.to_string()),
         ("Lost from host", host.from_host_dropped.to_string()),
+        ("FTP third hosts", total.third_hosts.to_string()),
     ])
 }
 

@@ -335,7 +335,7 @@ fn total() {
         r#""rates":{"connections_per_s":25,"packets_in_per_s":150,"packets_out_per_s":116,"bytes_in_per_s":11666,"bytes_out_per_s":200000},"#,
         r#""packets":{"rx":1000,"from_host":5,"from_ring":22,"generated":3,"cloned":1,"split":0,"#,
         r#""tx":992,"to_host":6,"to_ring":22,"dropped":4,"consumed":7,"merged":0,"held":0},"#,
-        r#""host":{"to_host":4,"to_host_dropped":2,"from_host":6,"from_host_dropped":1}}}"#
+        r#""host":{"to_host":4,"to_host_dropped":2,"from_host":6,"from_host_dropped":1},"third_hosts":8}}"#
     );
     check(
         json,
@@ -363,6 +363,7 @@ Between workers   22
 Dropped           4
 Lost to host      2
 Lost from host    1
+FTP third hosts   8
 ",
     );
 }
